@@ -1,0 +1,3 @@
+//! The data structures behind the keys. They know nothing of keys, locks, clocks or logs.
+
+pub(crate) mod string;

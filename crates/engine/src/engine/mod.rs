@@ -1,0 +1,166 @@
+//! The engine's handle and its operations, one file a family.
+//!
+//! ```text
+//! strings.rs  GET, GETEX ..           store.rs   SET and its conditions: the one way a value comes in
+//! numbers.rs  INCR ..                 ranges.rs  APPEND, GETRANGE, SETRANGE, LCS
+//! many.rs     MGET, MSET ..           keys.rs    DEL, RENAME, COPY, MOVE, OBJECT ..
+//! expiry.rs   EXPIRE, TTL ..          scan.rs    SCAN, KEYS, RANDOMKEY, prefix and range scans
+//! copies.rs   tokens, insert_if, invalidation, pins: what a tier in front of a remote needs
+//! service.rs  limits, statistics, maintenance
+//! ```
+//! An operation parses nothing and knows no wire: it checks, reserves, changes and tells what it did.
+
+mod copies;
+mod expiry;
+mod keys;
+mod many;
+mod numbers;
+mod ranges;
+mod scan;
+pub(crate) mod service;
+pub(crate) mod store;
+mod strings;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+pub(crate) use copies::tags_of;
+pub use copies::{CacheOptions, Lookup};
+pub use expiry::{ExpireCondition, Ttl};
+pub use keys::{Encoding, ValueType};
+pub use ranges::{CommonRun, CommonSubsequence};
+pub use scan::{ScanOptions, ScanPage};
+pub use service::{Budget, Maintenance, Remaining};
+pub use store::{SetOptions, SetOutcome};
+
+use crate::config::{Builder, Settings};
+use crate::error::{LENGTH_BYTES_MAX, OpError};
+use crate::keyspace::Core;
+use crate::typed::{Element, Typed};
+
+/// A data-structure engine, or one database of it.
+///
+/// A handle is cheap to clone; clones see the same data. Any thread calls any method at any time.
+///
+/// # Examples
+/// ```
+/// let engine = larder::Engine::new();
+/// engine.set("greeting", "hello")?;
+/// assert_eq!(engine.get("greeting")?.unwrap(), "hello");
+/// assert_eq!(engine.incr("visits")?, 1);
+/// # Ok::<(), larder::OpError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Engine {
+    pub(crate) core: Arc<Core>,
+    pub(crate) db: u16,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Engine {
+    /// Makes an engine without limits, on the machine's clock.
+    ///
+    /// # Panics
+    /// Never: the default settings are valid.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build().expect("I1: the default settings are valid")
+    }
+
+    /// Starts the configuration of an engine.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    pub(crate) fn from_settings(settings: Settings) -> Self {
+        Self { core: Arc::new(Core::new(settings)), db: 0 }
+    }
+
+    /// Returns a handle to a numbered database.
+    ///
+    /// **Command** `SELECT`. **Complexity** O(1).
+    ///
+    /// # Errors
+    /// [`OpError::NoSuchDatabase`].
+    ///
+    /// # Examples
+    /// ```
+    /// let engine = larder::Engine::new();
+    /// engine.select(3)?.set("k", "v")?;
+    /// assert!(engine.get("k")?.is_none());
+    /// # Ok::<(), larder::OpError>(())
+    /// ```
+    pub fn select(&self, index: u16) -> Result<Self, OpError> {
+        self.core.check_database(index)?;
+        Ok(Self { core: Arc::clone(&self.core), db: index })
+    }
+
+    /// Returns a handle to a named keyspace, making it at the first call: a database beside the numbered ones.
+    ///
+    /// **Complexity** O(1).
+    ///
+    /// # Errors
+    /// [`OpError::InvalidArgument`] if there are too many (65,534 databases altogether).
+    ///
+    /// # Examples
+    /// ```
+    /// let engine = larder::Engine::new();
+    /// let sessions = engine.keyspace("sessions")?;
+    /// sessions.set("k", "v")?;
+    /// assert_eq!(engine.keyspace("sessions")?.len()?, 1);
+    /// # Ok::<(), larder::OpError>(())
+    /// ```
+    pub fn keyspace(&self, name: &str) -> Result<Self, OpError> {
+        let db = self.core.named(name)?;
+        Ok(Self { core: Arc::clone(&self.core), db })
+    }
+
+    /// Returns the number of this handle's database; named keyspaces follow the numbered databases.
+    #[must_use]
+    pub fn database(&self) -> u16 {
+        self.db
+    }
+
+    /// Returns a handle that keeps values of type `T` decoded.
+    ///
+    /// **Complexity** O(1), no look-up. Keep the handle: making one costs a reference count.
+    ///
+    /// # Examples
+    /// ```
+    /// let engine = larder::Engine::new();
+    /// let scores = engine.typed::<Vec<u32>>();
+    /// scores.set("k", vec![1, 2])?;
+    /// assert_eq!(scores.get_with("k", |v| v.len())?, Some(2));
+    /// # Ok::<(), larder::OpError>(())
+    /// ```
+    #[must_use]
+    pub fn typed<T: Element>(&self) -> Typed<T> {
+        Typed::new(self.clone())
+    }
+
+    /// Checks every invariant of every structure (tests and fuzzing only).
+    #[cfg(any(test, fuzzing))]
+    #[allow(clippy::missing_panics_doc, reason = "panicking is its purpose")]
+    pub fn validate(&self) {
+        self.core.validate();
+    }
+}
+
+/// Refuses keys that are too long.
+#[inline]
+pub(crate) fn check_key(key: &[u8]) -> Result<(), OpError> {
+    if key.len() > LENGTH_BYTES_MAX { Err(OpError::KeyTooLong { bytes: key.len() }) } else { Ok(()) }
+}
+
+/// Refuses values that are, or would become, too long.
+#[inline]
+pub(crate) fn check_value(bytes: usize) -> Result<(), OpError> {
+    if bytes > LENGTH_BYTES_MAX { Err(OpError::ValueTooLong { bytes }) } else { Ok(()) }
+}

@@ -1,0 +1,306 @@
+//! Looking after an engine: limits and policies at run time, statistics, maintenance.
+//!
+//! Nobody has to maintain an engine: a dead key is never served, and a writer that needs room removes what is due
+//! first. Maintenance gives memory back in time and announces expiry when it happens.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::Engine;
+use crate::clock::UnixMillis;
+use crate::eviction::Policy;
+use crate::keyspace::Core;
+use crate::keyspace::write::EXPIRE_STEP;
+use crate::memory::{MemoryUsage, Resource};
+use crate::stats::Stats;
+
+/// Timers that one call meets when it is not told.
+const BUDGET_DEFAULT: u32 = 10_000;
+/// Entries that one look for invalidated copies visits.
+const SWEEP_STEP: usize = 64;
+/// How long the maintenance thread sleeps at the most.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// How much work one [`maintain`](Engine::maintain) does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub struct Budget {
+    keys: u32,
+}
+
+impl Budget {
+    /// Looks at no more than about this many keys.
+    pub fn keys(keys: u32) -> Self {
+        Self { keys }
+    }
+}
+
+impl Default for Budget {
+    /// Ten thousand keys: about a millisecond.
+    fn default() -> Self {
+        Self { keys: BUDGET_DEFAULT }
+    }
+}
+
+/// What a [`maintain`](Engine::maintain) left over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Remaining {
+    /// Whether the budget was too small for what is due.
+    pub due: bool,
+    /// When the next key may be due, at the earliest; `None` if no key has a deadline.
+    pub next: Option<UnixMillis>,
+}
+
+impl Engine {
+    /// Removes what is due, within a budget: keys past their deadline, invalidated copies, timers of keys that are
+    /// gone, room in tables that have become too large.
+    ///
+    /// **Complexity** O(s + b), s the shards and b the budget; no lock is held for more than 64 keys.
+    ///
+    /// # Examples
+    /// ```
+    /// use larder::{Budget, Engine};
+    /// assert!(!Engine::new().maintain(Budget::default()).due);
+    /// ```
+    pub fn maintain(&self, budget: Budget) -> Remaining {
+        self.core.maintain(budget.keys)
+    }
+
+    /// Starts a thread that maintains the engine until the guard is dropped.
+    ///
+    /// # Panics
+    /// If the system refuses the thread.
+    ///
+    /// # Examples
+    /// ```
+    /// let engine = larder::Engine::new();
+    /// let maintenance = engine.spawn_maintenance();
+    /// engine.set("k", "v")?;
+    /// drop(maintenance);
+    /// # Ok::<(), larder::OpError>(())
+    /// ```
+    pub fn spawn_maintenance(&self) -> Maintenance {
+        let signal = Arc::new((Mutex::new(false), Condvar::new()));
+        let (core, theirs) = (Arc::clone(&self.core), Arc::clone(&signal));
+        let thread = std::thread::Builder::new()
+            .name("larder-maintenance".to_owned())
+            .spawn(move || run(&core, &theirs))
+            .expect("the system starts a thread");
+        Maintenance { signal, thread: Some(thread) }
+    }
+
+    /// Returns what was counted since the engine was built, and how many keys there are.
+    ///
+    /// **Command** `INFO`. **Complexity** O(s), s the shards.
+    ///
+    /// # Examples
+    /// ```
+    /// let engine = larder::Engine::new();
+    /// engine.get("k")?;
+    /// assert_eq!(engine.stats().misses, 1);
+    /// # Ok::<(), larder::OpError>(())
+    /// ```
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let mut stats = self.core.counters.snapshot();
+        for shard in &self.core.shards {
+            let state = shard.state.read();
+            stats.keys += state.len() as u64;
+            stats.volatile_keys += state.volatile as u64;
+            stats.timers += state.timers() as u64;
+        }
+        stats
+    }
+
+    /// Returns the bytes that the engine uses, by kind.
+    ///
+    /// **Command** `MEMORY STATS`. **Complexity** O(s), s the shards.
+    ///
+    /// # Examples
+    /// ```
+    /// let engine = larder::Engine::builder().max_memory(1 << 20).build()?;
+    /// engine.set("k", "v")?;
+    /// let usage = engine.memory_usage();
+    /// assert!(usage.blobs > 0 && usage.total() < 1 << 20);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn memory_usage(&self) -> MemoryUsage {
+        self.core.memory_usage()
+    }
+
+    /// Changes the limit of bytes; what is over it goes at once, in steps, as far as the policy evicts.
+    ///
+    /// **Complexity** O(s + e), s the shards and e the entries evicted.
+    ///
+    /// # Examples
+    /// ```
+    /// let engine = larder::Engine::new();
+    /// engine.set_max_memory(Some(1 << 20));
+    /// assert_eq!(engine.memory_usage().limit, Some(1 << 20));
+    /// ```
+    pub fn set_max_memory(&self, bytes: Option<u64>) {
+        self.core.set_limit(Resource::Bytes, bytes);
+    }
+
+    /// Changes the limit of entries; what is over it goes at once, in steps, as far as the policy evicts.
+    ///
+    /// **Complexity** O(s + e), s the shards and e the entries evicted.
+    ///
+    /// # Examples
+    /// ```
+    /// use larder::{Engine, Policy};
+    /// let engine = Engine::new();
+    /// engine.set_policy(Policy::AllKeysLru);
+    /// engine.set_max_entries(Some(1));
+    /// engine.set_many(&[("a", "1")])?;
+    /// engine.set("b", "2")?;
+    /// assert_eq!(engine.len()?, 1);
+    /// # Ok::<(), larder::OpError>(())
+    /// ```
+    pub fn set_max_entries(&self, entries: Option<u64>) {
+        self.core.set_limit(Resource::Entries, entries);
+    }
+
+    /// Changes the limit of weight, for an engine that was built with a weigher.
+    ///
+    /// **Complexity** O(s + e), s the shards and e the entries evicted.
+    ///
+    /// # Errors
+    /// [`OpError::NotEnabled`](crate::OpError::NotEnabled) without a weigher.
+    ///
+    /// # Examples
+    /// ```
+    /// assert!(larder::Engine::new().set_max_weight(Some(10)).is_err());
+    /// ```
+    pub fn set_max_weight(&self, weight: Option<u64>) -> Result<(), crate::OpError> {
+        if self.core.settings.weigher.is_none() {
+            return Err(crate::OpError::NotEnabled("max_weight with a weigher"));
+        }
+        self.core.set_limit(Resource::Weight, weight);
+        Ok(())
+    }
+
+    /// Returns the eviction policy.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        self.core.policy()
+    }
+
+    /// Changes the eviction policy; what is known of past accesses is read in the new policy's terms from now on.
+    ///
+    /// **Complexity** O(s + r), s the shards and r the entries in admission rings.
+    ///
+    /// # Examples
+    /// ```
+    /// use larder::{Engine, Policy};
+    /// let engine = Engine::new();
+    /// engine.set_policy(Policy::AllKeysLfu);
+    /// assert_eq!(engine.policy(), Policy::AllKeysLfu);
+    /// ```
+    pub fn set_policy(&self, policy: Policy) {
+        self.core.set_policy(policy);
+    }
+}
+
+impl Core {
+    fn maintain(&self, budget: u32) -> Remaining {
+        let mut left = budget;
+        let mut remaining = Remaining::default();
+        let now = self.now_ms();
+        let count = self.shards.len();
+        let start = self.maintain_rotor.load(Ordering::Relaxed);
+        for step in 0..count {
+            let shard = (start + step) % count;
+            let (due, work) = {
+                let state = self.shards[shard].state.read();
+                (state.next_due_ms(), state.has_work(self.freshness.clock()))
+            };
+            if due.is_some_and(|due| due <= now) || work {
+                if left == 0 {
+                    remaining.due = true;
+                    self.maintain_rotor.store(shard, Ordering::Relaxed);
+                    break;
+                }
+                left = self.maintain_shard(shard, left);
+            }
+            let next = self.shards[shard].state.read().next_due_ms().map(UnixMillis);
+            remaining.due |= next.is_some_and(|next| next.0 <= now);
+            remaining.next = match (remaining.next, next) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+        }
+        remaining
+    }
+
+    /// Does what is due in one shard; returns what is left of the budget.
+    fn maintain_shard(&self, shard: usize, budget: u32) -> u32 {
+        let mut left = budget;
+        loop {
+            let step = left.min(EXPIRE_STEP);
+            let outcome = self.write_in(shard, 0, |write| {
+                let (_, met, done) = write.expire(step);
+                write.sweep_timers(step);
+                Ok((met, done))
+            });
+            // A poisoned shard is left alone.
+            let Ok((met, done)) = outcome else { return left };
+            left = left.saturating_sub(met.max(1));
+            if done || left == 0 {
+                break;
+            }
+        }
+        while left > 0 {
+            let more = self.write_in(shard, 0, |write| Ok(write.clean(SWEEP_STEP)));
+            left = left.saturating_sub(u32::try_from(SWEEP_STEP).unwrap_or(u32::MAX));
+            if !matches!(more, Ok(true)) {
+                break;
+            }
+        }
+        left
+    }
+}
+
+/// The maintenance thread of an engine; dropping it stops and joins the thread.
+#[derive(Debug)]
+#[must_use = "the thread stops when the guard is dropped"]
+pub struct Maintenance {
+    signal: Arc<(Mutex<bool>, Condvar)>,
+    thread: Option<JoinHandle<()>>,
+}
+
+fn run(core: &Core, signal: &(Mutex<bool>, Condvar)) {
+    let (stop, wake) = signal;
+    let mut stopped = stop.lock();
+    while !*stopped {
+        parking_lot::MutexGuard::unlocked(&mut stopped, || {
+            while core.maintain(BUDGET_DEFAULT).due {
+                std::thread::yield_now();
+                if *stop.lock() {
+                    break;
+                }
+            }
+        });
+        if !*stopped {
+            wake.wait_for(&mut stopped, PAUSE);
+        }
+    }
+}
+
+impl Drop for Maintenance {
+    fn drop(&mut self) {
+        let (stop, wake) = &*self.signal;
+        *stop.lock() = true;
+        wake.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread (of a listener, that is) has been reported by the panic hook.
+            let _ = thread.join();
+        }
+    }
+}

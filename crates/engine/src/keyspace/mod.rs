@@ -1,0 +1,667 @@
+//! The keyspace: shards, their locks, and the way of one read and one write.
+//!
+//! ```text
+//! key --hash--> shard --lock--> table of the database --> blob --> live? --> value out
+//!                                                            `-- past its deadline, invalidated: not there
+//! write: closure over ShardWrite; refused for want of room -> evict here, then elsewhere -> the closure runs again
+//! after the lock: dead entries are announced and dropped (removal.rs)
+//! ```
+//! Invariants: I1: a closure that is refused has changed nothing but what eviction and expiry did. I2: at most one
+//! shard is locked at a time, except by `write_pair` and `write_all`, which lock in ascending order. I3: no user code
+//! runs under a lock but the closures of `get_with` and its like, and those are marked (local.rs).
+
+pub(crate) mod blob;
+pub(crate) mod index;
+pub(crate) mod meta;
+pub(crate) mod rope;
+pub(crate) mod shard;
+mod slot;
+pub(crate) mod write;
+
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, AtomicUsize, Ordering};
+
+use crossbeam_utils::CachePadded;
+use parking_lot::{Mutex, RwLockReadGuard, RwLockWriteGuard};
+use std::collections::BTreeMap;
+
+use self::blob::BlobRef;
+use self::meta::Freshness;
+use self::shard::{Shard, ShardState};
+use self::write::ShardWrite;
+use crate::config::{Settings, TimeSource};
+use crate::error::OpError;
+use crate::eviction::{Policy, Stamping};
+use crate::hash::{KeyHash, KeyHasher};
+use crate::local;
+use crate::memory::{Amounts, Budget, Kind as Bytes, MemoryUsage, RESOURCES, Resource};
+use crate::order::OrderedIndex;
+use crate::random::{Random, mix};
+use crate::removal::{Bag, Removal, RemovalCause};
+use crate::stats::{Counter, Counters, Operation};
+
+/// Why a write could not go on.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// The operation itself refuses.
+    Op(OpError),
+    /// There is no room in this shard; `progress` tells whether evicting here freed some.
+    NoRoom { need: Amounts, progress: bool },
+}
+
+impl From<OpError> for Refusal {
+    fn from(error: OpError) -> Self {
+        Self::Op(error)
+    }
+}
+
+/// The engine behind its handles.
+pub(crate) struct Core {
+    pub(crate) shards: Box<[CachePadded<Shard>]>,
+    pub(crate) hasher: KeyHasher,
+    pub(crate) settings: Settings,
+    pub(crate) counters: Counters,
+    pub(crate) freshness: Freshness,
+    pub(crate) order: Option<OrderedIndex>,
+    bytes: Budget,
+    entries: Budget,
+    weight: Budget,
+    policy: AtomicU8,
+    /// Logical to physical numbers of the numbered databases; SWAPDB exchanges two.
+    map: Box<[AtomicU16]>,
+    names: Mutex<BTreeMap<String, u16>>,
+    /// Where the search for room elsewhere, and maintenance, go on.
+    rotor: AtomicUsize,
+    pub(crate) maintain_rotor: AtomicUsize,
+    chance: AtomicU64,
+    seconds: AtomicU64,
+    fixed_bytes: u64,
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Core").field("shards", &self.shards.len()).finish_non_exhaustive()
+    }
+}
+
+impl Core {
+    pub(crate) fn new(settings: Settings) -> Self {
+        let count = 1usize << settings.shard_bits;
+        let now_ms = settings.clock.now().0;
+        let shards: Box<[_]> = (0..count as u64)
+            .map(|i| {
+                let phase = mix(settings.seed ^ i) % 4_096;
+                CachePadded::new(Shard::new(ShardState::new(
+                    mix(settings.seed.wrapping_add(i)),
+                    now_ms,
+                    phase,
+                )))
+            })
+            .collect();
+        let model = settings.model;
+        let fixed_bytes = model.charge(size_of_val(&*shards))
+            + model.charge(size_of::<Self>())
+            + 16 * u64::from(settings.databases);
+        let core = Self {
+            bytes: Budget::new(settings.max_memory, count),
+            entries: Budget::new(settings.max_entries, count),
+            weight: Budget::new(settings.max_weight, count),
+            policy: AtomicU8::new(settings.policy as u8),
+            hasher: KeyHasher::new(settings.seed),
+            counters: Counters::new(settings.measure_latency),
+            freshness: Freshness::new(now_ms),
+            order: settings.ordered_index.then(OrderedIndex::new),
+            map: (0..settings.databases).map(AtomicU16::new).collect(),
+            names: Mutex::new(BTreeMap::new()),
+            rotor: AtomicUsize::new(0),
+            maintain_rotor: AtomicUsize::new(0),
+            chance: AtomicU64::new(settings.seed),
+            seconds: AtomicU64::new(now_ms / 1_000),
+            fixed_bytes,
+            shards,
+            settings,
+        };
+        core.bytes.take_anyway(fixed_bytes);
+        core
+    }
+
+    #[inline]
+    pub(crate) fn now_ms(&self) -> u64 {
+        let now = self.settings.clock.now().0;
+        let seconds = now / 1_000;
+        if self.seconds.load(Ordering::Relaxed) != seconds {
+            self.seconds.store(seconds, Ordering::Relaxed);
+        }
+        now
+    }
+
+    /// The second in which the clock was last read; with a clock that was given, the present one.
+    #[inline]
+    pub(crate) fn seconds(&self) -> u64 {
+        match &self.settings.clock {
+            TimeSource::System(_) => self.seconds.load(Ordering::Relaxed),
+            TimeSource::Given(clock) => clock.now().0 / 1_000,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn policy(&self) -> Policy {
+        Policy::from_number(self.policy.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_policy(&self, policy: Policy) {
+        self.policy.store(policy as u8, Ordering::Relaxed);
+        self.retune();
+    }
+
+    pub(crate) fn budget(&self, resource: Resource) -> &Budget {
+        match resource {
+            Resource::Bytes => &self.bytes,
+            Resource::Entries => &self.entries,
+            Resource::Weight => &self.weight,
+        }
+    }
+
+    pub(crate) fn is_limited(&self) -> bool {
+        RESOURCES.iter().any(|&resource| self.budget(resource).limit().is_some())
+    }
+
+    /// Changes a limit; what is over it goes at once, in steps.
+    pub(crate) fn set_limit(&self, resource: Resource, limit: Option<u64>) {
+        self.budget(resource).set_limit(limit);
+        self.retune();
+        self.shed();
+    }
+
+    /// Lets every shard follow a changed policy or limit.
+    fn retune(&self) {
+        for shard in 0..self.shards.len() {
+            let mut bag = Bag::default();
+            // A poisoned shard keeps what it has.
+            let _ = self.write_shard(shard, 0, &mut bag, |write| {
+                write.retune();
+                Ok(())
+            });
+            self.bury(bag);
+        }
+    }
+
+    /// A number that the seed and the calls so far determine.
+    pub(crate) fn chance(&self) -> Random {
+        Random::new(mix(self.chance.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed)))
+    }
+
+    // ---- databases
+
+    /// The physical number of a database; read under the shard lock, so that SWAPDB is atomic.
+    #[inline]
+    pub(crate) fn physical(&self, db: u16) -> u16 {
+        self.map.get(usize::from(db)).map_or(db, |cell| cell.load(Ordering::Relaxed))
+    }
+
+    /// The number under which users know a physical database.
+    fn logical(&self, physical: u16) -> u16 {
+        let found = (0..self.settings.databases).find(|&db| self.physical(db) == physical);
+        found.unwrap_or(physical)
+    }
+
+    pub(crate) fn check_database(&self, index: u16) -> Result<(), OpError> {
+        let databases = self.settings.databases;
+        if index < databases { Ok(()) } else { Err(OpError::NoSuchDatabase { index, databases }) }
+    }
+
+    /// The number of a named keyspace, made when it is first asked for.
+    pub(crate) fn named(&self, name: &str) -> Result<u16, OpError> {
+        let mut names = self.names.lock();
+        if let Some(&number) = names.get(name) {
+            return Ok(number);
+        }
+        let number = usize::from(self.settings.databases) + names.len();
+        let number = u16::try_from(number)
+            .ok()
+            .filter(|&number| number < u16::MAX)
+            .ok_or(OpError::InvalidArgument("too many named keyspaces"))?;
+        names.insert(name.to_owned(), number);
+        Ok(number)
+    }
+
+    /// Every database there is, by its logical number.
+    pub(crate) fn databases(&self) -> u16 {
+        let named = u16::try_from(self.names.lock().len()).expect("I4: named() bounds their number");
+        self.settings.databases + named
+    }
+
+    /// Exchanges two databases; every shard is locked meanwhile.
+    pub(crate) fn swap_databases(&self, a: u16, b: u16) -> Result<(), OpError> {
+        local::check_entry();
+        self.check_database(a)?;
+        self.check_database(b)?;
+        let locks: Vec<_> = self.shards.iter().map(|shard| shard.state.write()).collect();
+        let (a, b) = (&self.map[usize::from(a)], &self.map[usize::from(b)]);
+        let was = a.load(Ordering::Relaxed);
+        a.store(b.load(Ordering::Relaxed), Ordering::Relaxed);
+        b.store(was, Ordering::Relaxed);
+        drop(locks);
+        Ok(())
+    }
+
+    // ---- reading
+
+    #[inline]
+    pub(crate) fn hash(&self, key: &[u8]) -> KeyHash {
+        self.hasher.hash(key)
+    }
+
+    #[inline]
+    pub(crate) fn shard_of(&self, hash: KeyHash) -> usize {
+        hash.shard(self.settings.shard_bits)
+    }
+
+    /// Locks a shard for reading.
+    #[inline]
+    pub(crate) fn read(&self, shard: usize) -> Result<RwLockReadGuard<'_, ShardState>, OpError> {
+        local::check_entry();
+        let state = self.shards[shard].state.read();
+        if state.changing { Err(OpError::Poisoned) } else { Ok(state) }
+    }
+
+    /// Whether an entry may be served: within its time, and fresh.
+    #[inline]
+    pub(crate) fn is_live(&self, blob: BlobRef<'_>) -> bool {
+        blob.is_plain() || self.is_live_slow(blob)
+    }
+
+    fn is_live_slow(&self, blob: BlobRef<'_>) -> bool {
+        self.death(blob, || self.now_ms()).is_none() && !blob.meta().is_some_and(meta::CacheMeta::is_negative)
+    }
+
+    /// Why an entry is dead, if it is.
+    #[inline]
+    pub(crate) fn death(&self, blob: BlobRef<'_>, now_ms: impl FnOnce() -> u64) -> Option<RemovalCause> {
+        if blob.is_plain() {
+            return None;
+        }
+        if blob.deadline_ms().is_some_and(|deadline| deadline <= now_ms()) {
+            return Some(RemovalCause::Expired);
+        }
+        blob.meta().filter(|&meta| !self.freshness.is_fresh(meta)).map(|_| RemovalCause::Invalidated)
+    }
+
+    /// Marks an access: stamp, and the deadline of an entry with time-to-idle.
+    #[inline]
+    pub(crate) fn touch(&self, state: &ShardState, blob: BlobRef<'_>) {
+        let stamping = self.policy().stamping();
+        if stamping != Stamping::Admission {
+            if stamping == Stamping::Recency {
+                state.clock().see_seconds(self.seconds());
+            }
+            state.clock().count(stamping, || self.now_ms() / 1_000);
+        }
+        if let Some(stamp) = state.clock().next(stamping, blob.access()) {
+            blob.set_access(stamp);
+        }
+        if let Some(idle) = blob.idle() {
+            // The later of two racing readers may lose by a moment; the deadline never passes the hard one.
+            blob.set_deadline_ms(self.now_ms().saturating_add(idle.idle_ms).min(idle.hard_ms));
+        }
+    }
+
+    /// Finds a live entry, counts the hit or miss, marks the access and shows it to `f`, all under the read lock.
+    #[inline]
+    pub(crate) fn with_entry<R>(
+        &self,
+        db: u16,
+        key: &[u8],
+        f: impl FnOnce(BlobRef<'_>) -> R,
+    ) -> Result<Option<R>, OpError> {
+        self.with_hashed(db, self.hash(key), key, f)
+    }
+
+    /// The same with the hash at hand.
+    #[inline]
+    pub(crate) fn with_hashed<R>(
+        &self,
+        db: u16,
+        hash: KeyHash,
+        key: &[u8],
+        f: impl FnOnce(BlobRef<'_>) -> R,
+    ) -> Result<Option<R>, OpError> {
+        let state = self.read(self.shard_of(hash))?;
+        match state.find(self.physical(db), hash, key) {
+            Some(blob) if self.is_live(blob) => {
+                self.touch(&state, blob);
+                self.counters.add(Counter::Hits, 1);
+                Ok(Some(f(blob)))
+            }
+            _ => {
+                self.counters.add(Counter::Misses, 1);
+                Ok(None)
+            }
+        }
+    }
+
+    /// The same without a trace: no access mark, no count.
+    pub(crate) fn peek_entry<R>(
+        &self,
+        db: u16,
+        key: &[u8],
+        f: impl FnOnce(BlobRef<'_>) -> R,
+    ) -> Result<Option<R>, OpError> {
+        let hash = self.hash(key);
+        let state = self.read(self.shard_of(hash))?;
+        let blob = state.find(self.physical(db), hash, key);
+        Ok(blob.filter(|&blob| self.is_live(blob)).map(f))
+    }
+
+    // ---- writing
+
+    /// Runs a change of one key's shard. The closure may run several times: each time it was refused for want of
+    /// room, room has been made; a refused run has changed nothing.
+    #[inline]
+    pub(crate) fn write<R>(
+        &self,
+        db: u16,
+        key: &[u8],
+        mut change: impl FnMut(&mut ShardWrite<'_>, KeyHash) -> Result<R, Refusal>,
+    ) -> Result<R, OpError> {
+        let hash = self.hash(key);
+        let shard = self.shard_of(hash);
+        self.write_in(shard, db, |write| change(write, hash))
+    }
+
+    /// The same for a shard that is known.
+    pub(crate) fn write_in<R>(
+        &self,
+        shard: usize,
+        db: u16,
+        mut change: impl FnMut(&mut ShardWrite<'_>) -> Result<R, Refusal>,
+    ) -> Result<R, OpError> {
+        let begun = self.counters.measures_latency().then(|| self.settings.clock.elapsed());
+        loop {
+            let mut bag = Bag::default();
+            let outcome = self.write_shard(shard, db, &mut bag, &mut change);
+            self.bury(bag);
+            match outcome {
+                Ok(done) => {
+                    if let Some(begun) = begun {
+                        let span = self.settings.clock.elapsed().saturating_sub(begun);
+                        self.counters.took(Operation::Write, span);
+                    }
+                    return Ok(done);
+                }
+                Err(Refusal::Op(error)) => return Err(error),
+                Err(Refusal::NoRoom { progress: true, .. }) => {}
+                Err(Refusal::NoRoom { need, progress: false }) => self.make_room(shard, need)?,
+            }
+        }
+    }
+
+    fn write_shard<R>(
+        &self,
+        shard: usize,
+        db: u16,
+        bag: &mut Bag,
+        change: impl FnOnce(&mut ShardWrite<'_>) -> Result<R, Refusal>,
+    ) -> Result<R, Refusal> {
+        local::check_entry();
+        let mut state = self.shards[shard].state.write();
+        self.change(&mut state, shard, self.physical(db), bag, change)
+    }
+
+    /// Runs a change on a locked shard. Should it panic, `changing` stays set.
+    fn change<R>(
+        &self,
+        state: &mut RwLockWriteGuard<'_, ShardState>,
+        shard: usize,
+        db: u16,
+        bag: &mut Bag,
+        change: impl FnOnce(&mut ShardWrite<'_>) -> Result<R, Refusal>,
+    ) -> Result<R, Refusal> {
+        if state.changing {
+            return Err(OpError::Poisoned.into());
+        }
+        state.changing = true;
+        let mut write = ShardWrite::new(self, state, shard, db, bag);
+        let outcome = change(&mut write);
+        write.settle();
+        state.changing = false;
+        outcome
+    }
+
+    /// Runs a change over two keys' shards, both locked, the lower first.
+    pub(crate) fn write_pair<R>(
+        &self,
+        from: (u16, &[u8]),
+        to: (u16, &[u8]),
+        mut change: impl FnMut(Pair<'_, '_, '_>) -> Result<R, Refusal>,
+    ) -> Result<R, OpError> {
+        let shards = [from.1, to.1].map(|key| self.shard_of(self.hash(key)));
+        loop {
+            let mut bags = [Bag::default(), Bag::default()];
+            let (outcome, refused) = self.pair_once(shards, [from.0, to.0], &mut bags, &mut change);
+            bags.into_iter().for_each(|bag| self.bury(bag));
+            match outcome {
+                Ok(done) => return Ok(done),
+                Err(Refusal::Op(error)) => return Err(error),
+                Err(Refusal::NoRoom { progress: true, .. }) => {}
+                Err(Refusal::NoRoom { need, progress: false }) => self.make_room(refused, need)?,
+            }
+        }
+    }
+
+    fn pair_once<R>(
+        &self,
+        shards: [usize; 2],
+        dbs: [u16; 2],
+        bags: &mut [Bag; 2],
+        change: &mut impl FnMut(Pair<'_, '_, '_>) -> Result<R, Refusal>,
+    ) -> (Result<R, Refusal>, usize) {
+        local::check_entry();
+        let [from_bag, to_bag] = bags;
+        let [from, to] = shards;
+        if from == to {
+            let mut state = self.shards[from].state.write();
+            let dbs = dbs.map(|db| self.physical(db));
+            let outcome = self.change(&mut state, from, dbs[0], from_bag, |write| {
+                change(Pair::Same { write, from: dbs[0], to: dbs[1] })
+            });
+            return (outcome, from);
+        }
+        let lower = self.shards[from.min(to)].state.write();
+        let upper = self.shards[from.max(to)].state.write();
+        let (mut from_state, mut to_state) = if from < to { (lower, upper) } else { (upper, lower) };
+        let dbs = dbs.map(|db| self.physical(db));
+        let outcome = self.change(&mut from_state, from, dbs[0], from_bag, |source| {
+            self.change(&mut to_state, to, dbs[1], to_bag, |target| change(Pair::Two { source, target }))
+        });
+        (outcome, to)
+    }
+
+    /// Runs a change over several shards, ascending and without repetition, all of them locked.
+    pub(crate) fn write_many<R>(
+        &self,
+        db: u16,
+        shards: &[usize],
+        mut change: impl FnMut(&mut [ShardWrite<'_>]) -> Result<R, Refusal>,
+    ) -> Result<R, OpError> {
+        local::check_entry();
+        debug_assert!(shards.is_sorted_by(|a, b| a < b), "I2: ascending, each once");
+        loop {
+            let mut bags: Vec<Bag> = shards.iter().map(|_| Bag::default()).collect();
+            let outcome = self.many_once(db, shards, &mut bags, &mut change);
+            bags.into_iter().for_each(|bag| self.bury(bag));
+            match outcome {
+                Ok(done) => return Ok(done),
+                Err(Refusal::Op(error)) => return Err(error),
+                Err(Refusal::NoRoom { progress: true, .. }) => {}
+                Err(Refusal::NoRoom { need, progress: false }) => {
+                    self.make_room(shards.first().copied().unwrap_or(0), need)?;
+                }
+            }
+        }
+    }
+
+    fn many_once<R>(
+        &self,
+        db: u16,
+        shards: &[usize],
+        bags: &mut [Bag],
+        change: &mut impl FnMut(&mut [ShardWrite<'_>]) -> Result<R, Refusal>,
+    ) -> Result<R, Refusal> {
+        let mut states: Vec<_> = shards.iter().map(|&shard| self.shards[shard].state.write()).collect();
+        if states.iter().any(|state| state.changing) {
+            return Err(OpError::Poisoned.into());
+        }
+        states.iter_mut().for_each(|state| state.changing = true);
+        let db = self.physical(db);
+        let mut writes: Vec<ShardWrite<'_>> = states
+            .iter_mut()
+            .zip(shards)
+            .zip(bags)
+            .map(|((state, &shard), bag)| ShardWrite::new(self, state, shard, db, bag))
+            .collect();
+        let outcome = change(&mut writes);
+        writes.iter_mut().for_each(ShardWrite::settle);
+        drop(writes);
+        states.iter_mut().for_each(|state| state.changing = false);
+        outcome
+    }
+
+    /// Frees room in other shards, in steps: spare grants first, then victims.
+    fn make_room(&self, own: usize, need: Amounts) -> Result<(), OpError> {
+        let missing = || {
+            RESOURCES.into_iter().find(|&resource| {
+                let budget = self.budget(resource);
+                let need = need.get(resource);
+                need > 0 && budget.limit().is_some_and(|limit| budget.granted().saturating_add(need) > limit)
+            })
+        };
+        let mut idle_shards = 0;
+        while let Some(short) = missing() {
+            let shard = self.rotor.fetch_add(1, Ordering::Relaxed) % self.shards.len();
+            let mut bag = Bag::default();
+            let freed = self.write_shard(shard, 0, &mut bag, |write| {
+                if shard != own {
+                    write.expire_due();
+                    write.evict_some();
+                }
+                Ok(write.give_back_all())
+            });
+            let freed = freed.unwrap_or(0) > 0 || !bag.is_empty();
+            self.bury(bag);
+            idle_shards = if freed { 0 } else { idle_shards + 1 };
+            if idle_shards > self.shards.len() {
+                self.counters.add(Counter::Refusals, 1);
+                let limit = self.budget(short).limit().unwrap_or(u64::MAX);
+                return Err(OpError::OutOfMemory { needed: need.get(short), limit });
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses at once what could not fit even into an empty engine.
+    pub(crate) fn check_fits(&self, amounts: Amounts) -> Result<(), OpError> {
+        for resource in RESOURCES {
+            let Some(limit) = self.budget(resource).limit() else { continue };
+            let fixed = if resource == Resource::Bytes { self.fixed_bytes } else { 0 };
+            if amounts.get(resource).saturating_add(fixed) > limit {
+                self.counters.add(Counter::Refusals, 1);
+                return Err(OpError::OutOfMemory { needed: amounts.get(resource), limit });
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings everything back under lowered limits, as far as the policy evicts.
+    pub(crate) fn shed(&self) {
+        let mut idle_shards = 0;
+        while RESOURCES.iter().any(|&r| self.budget(r).is_over()) && idle_shards <= self.shards.len() {
+            let shard = self.rotor.fetch_add(1, Ordering::Relaxed) % self.shards.len();
+            let mut bag = Bag::default();
+            let freed = self.write_shard(shard, 0, &mut bag, |write| {
+                let back = write.give_back_all();
+                if RESOURCES.iter().any(|&r| self.budget(r).is_over()) {
+                    write.expire_due();
+                    write.evict_some();
+                }
+                Ok(back + write.give_back_all())
+            });
+            let freed = freed.unwrap_or(0) > 0 || !bag.is_empty();
+            self.bury(bag);
+            idle_shards = if freed { 0 } else { idle_shards + 1 };
+        }
+    }
+
+    /// Announces and drops what left, outside every lock.
+    #[inline]
+    pub(crate) fn bury(&self, bag: Bag) {
+        if !bag.is_empty() {
+            self.bury_all(bag);
+        }
+    }
+
+    fn bury_all(&self, mut bag: Bag) {
+        for dead in bag.drain() {
+            let blob = dead.blob.get();
+            if let Some(meta) = blob.meta() {
+                self.freshness.release_tags(meta.tags());
+            }
+            if let (Some(cause), Some(listener)) = (dead.cause, &self.settings.listener) {
+                listener(&Removal { key: blob.key(), cause, database: self.logical(dead.database), blob });
+            }
+        }
+    }
+
+    // ---- whole engine
+
+    pub(crate) fn memory_usage(&self) -> MemoryUsage {
+        let mut usage =
+            MemoryUsage { fixed: self.fixed_bytes, limit: self.bytes.limit(), ..MemoryUsage::default() };
+        for shard in &self.shards {
+            let accounts = &shard.state.read().accounts;
+            usage.blobs += accounts.kind(Bytes::Blobs);
+            usage.objects += accounts.kind(Bytes::Objects);
+            usage.index += accounts.kind(Bytes::Index);
+            usage.wheel += accounts.kind(Bytes::Wheel);
+            usage.eviction += accounts.kind(Bytes::Eviction);
+            usage.ordered_index += accounts.kind(Bytes::Order);
+        }
+        usage
+    }
+
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn validate(&self) {
+        let mut used = [0; 3];
+        for shard in &self.shards {
+            let state = shard.state.read();
+            state.validate(&self.hasher, self.settings.model);
+            let accounts = &state.accounts;
+            used[0] += accounts.bytes.used();
+            used[1] += accounts.entries.used();
+            used[2] += accounts.weight.used();
+        }
+        used[0] += self.fixed_bytes;
+        for (resource, used) in RESOURCES.into_iter().zip(used) {
+            assert!(used <= self.budget(resource).granted(), "{resource:?}: used {used} is granted");
+        }
+    }
+}
+
+/// The two ends of a change over two keys.
+pub(crate) enum Pair<'a, 'b, 'c> {
+    /// Both keys lie in one shard, perhaps in two databases.
+    Same {
+        /// The shard.
+        write: &'a mut ShardWrite<'b>,
+        /// The source's physical database.
+        from: u16,
+        /// The target's physical database.
+        to: u16,
+    },
+    /// Each key has a shard of its own.
+    Two {
+        /// The source's shard.
+        source: &'a mut ShardWrite<'b>,
+        /// The target's shard.
+        target: &'a mut ShardWrite<'c>,
+    },
+}

@@ -1,0 +1,248 @@
+//! One shard: the tables of all databases, their timers, the eviction state and the accounts, under one lock.
+//!
+//! ```text
+//! Shard (own cache lines) = RwLock<ShardState> + where the first table lies (for prefetching)
+//! ShardState = table of database 0 | tables of the others | wheel | ring, ghosts, clock | ledgers
+//! ```
+//! Invariants: I1: `bytes[kind]` is the sum of what the entries and structures of that kind are charged, and the byte
+//! ledger's `used` is the sum over kinds. I2: the entry ledger's `used` is the number of entries. I3: every entry
+//! with a deadline has a timer at or before it. I4: `changing` is set while a change is under way: found set by the next
+//! caller, a panic interrupted a change, and the shard is served no more.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::RwLock;
+use std::collections::BTreeMap;
+
+use super::blob::{BlobRef, Kind, ValueRef};
+use super::index::{ShardIndex, Whereabouts};
+use crate::eviction::{AccessClock, GhostTable, Ring};
+use crate::expiry::ExpiryWheel;
+use crate::hash::KeyHash;
+use crate::memory::{AllocatorModel, Amounts, KINDS, Kind as Bytes, Ledger};
+use crate::random::Random;
+use crate::typed::FlightEntry;
+
+/// What one entry costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Cost {
+    pub(crate) blob: u64,
+    pub(crate) object: u64,
+    pub(crate) weight: u64,
+}
+
+impl Cost {
+    #[inline]
+    pub(crate) fn of(blob: BlobRef<'_>, model: AllocatorModel) -> Self {
+        let mut cost = Self { blob: model.charge(blob.size()), object: 0, weight: 0 };
+        if blob.kind() == Kind::Large {
+            if let ValueRef::Large(rope) = blob.value() {
+                rope.allocations(|bytes| cost.blob += model.charge(bytes));
+            }
+        }
+        if let Some(object) = blob.object() {
+            cost.object = model.charge(object.allocation_bytes()).saturating_add(object.weight());
+        }
+        if let Some(weight) = blob.weight() {
+            cost.weight = u64::from(weight);
+        }
+        cost
+    }
+
+    #[inline]
+    pub(crate) fn bytes(self) -> u64 {
+        self.blob.saturating_add(self.object)
+    }
+
+    pub(crate) fn amounts(self) -> Amounts {
+        Amounts { bytes: self.bytes(), entries: 1, weight: self.weight }
+    }
+}
+
+/// Accounts of one shard.
+#[derive(Debug, Default)]
+pub(crate) struct Accounts {
+    pub(crate) bytes: Ledger,
+    pub(crate) entries: Ledger,
+    pub(crate) weight: Ledger,
+    pub(crate) kinds: [u64; KINDS],
+}
+
+impl Accounts {
+    #[inline]
+    pub(crate) fn kind(&self, kind: Bytes) -> u64 {
+        self.kinds[kind as usize]
+    }
+
+    /// What all entries of the shard cost in bytes.
+    #[inline]
+    pub(crate) fn entry_bytes(&self) -> u64 {
+        self.kind(Bytes::Blobs) + self.kind(Bytes::Objects)
+    }
+}
+
+/// Everything that a shard's lock protects.
+#[derive(Debug)]
+pub(crate) struct ShardState {
+    pub(super) first: ShardIndex,
+    pub(super) clock: AccessClock,
+    pub(super) changing: bool,
+    pub(super) others: Vec<ShardIndex>,
+    pub(crate) accounts: Accounts,
+    pub(super) wheel: ExpiryWheel,
+    pub(super) ring: Ring,
+    pub(super) ghosts: GhostTable,
+    pub(super) random: Random,
+    /// Entry bytes when something was last evicted: while the shard stays near it, it counts as full.
+    pub(super) full_bytes: u64,
+    /// Entries with a deadline.
+    pub(crate) volatile: usize,
+    pub(super) pins: BTreeMap<(u16, Box<[u8]>), u32>,
+    pub(crate) flights: Vec<FlightEntry>,
+    /// Where the sweep for invalidated copies goes on: database and kept hash bits.
+    pub(super) dead_sweep: Option<(u16, u64)>,
+    /// The invalidation clock when that sweep began, and when the last one that is complete did.
+    pub(super) sweep_began_at: u32,
+    pub(super) swept_at: u32,
+}
+
+impl ShardState {
+    pub(crate) fn new(seed: u64, now_ms: u64, phase: u64) -> Self {
+        Self {
+            first: ShardIndex::new(),
+            clock: AccessClock::default(),
+            changing: false,
+            others: Vec::new(),
+            accounts: Accounts::default(),
+            wheel: ExpiryWheel::new(now_ms, phase),
+            ring: Ring::default(),
+            ghosts: GhostTable::default(),
+            random: Random::new(seed),
+            full_bytes: u64::MAX,
+            volatile: 0,
+            pins: BTreeMap::new(),
+            flights: Vec::new(),
+            dead_sweep: None,
+            sweep_began_at: 0,
+            swept_at: 0,
+        }
+    }
+
+    /// The table of a database; one that was never written to is empty.
+    #[inline]
+    pub(crate) fn table(&self, db: u16) -> Option<&ShardIndex> {
+        if db == 0 { Some(&self.first) } else { self.others.get(usize::from(db) - 1) }
+    }
+
+    #[inline]
+    pub(super) fn table_mut(&mut self, db: u16) -> &mut ShardIndex {
+        if db == 0 {
+            return &mut self.first;
+        }
+        let index = usize::from(db) - 1;
+        if self.others.len() <= index {
+            self.others.resize_with(index + 1, ShardIndex::new);
+        }
+        &mut self.others[index]
+    }
+
+    #[inline]
+    pub(crate) fn find(&self, db: u16, hash: KeyHash, key: &[u8]) -> Option<BlobRef<'_>> {
+        self.table(db)?.find(hash, key)
+    }
+
+    pub(crate) fn clock(&self) -> &AccessClock {
+        &self.clock
+    }
+
+    /// The tables that are there, with their databases.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = (u16, &ShardIndex)> {
+        std::iter::once(&self.first)
+            .chain(&self.others)
+            .enumerate()
+            .map(|(db, table)| (u16::try_from(db).expect("I5: databases are numbered by u16"), table))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.first.len() + self.others.iter().map(ShardIndex::len).sum::<usize>()
+    }
+
+    /// When a timer may be due, at the earliest.
+    pub(crate) fn next_due_ms(&self) -> Option<u64> {
+        self.wheel.next_due_ms()
+    }
+
+    /// Whether there is something to clean beside due timers.
+    pub(crate) fn has_work(&self, invalidations: u32) -> bool {
+        self.swept_at != invalidations
+            || self.wheel.len() > 2 * self.volatile + 256
+            || self.tables().any(|(_, table)| table.is_sparse())
+    }
+
+    pub(crate) fn timers(&self) -> usize {
+        self.wheel.len()
+    }
+
+    /// Checks I1 to I3 by counting anew.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn validate(&self, hasher: &crate::hash::KeyHasher, model: AllocatorModel) {
+        let mut cost = Cost::default();
+        let (mut entries, mut volatile, mut ring_entries, mut ring_cost) = (0, 0, 0, 0);
+        let mut index_bytes = 0;
+        for (_, table) in self.tables() {
+            #[cfg(test)]
+            table.validate(hasher);
+            #[cfg(not(test))]
+            let _ = hasher;
+            index_bytes += model.charge(table.allocated_bytes());
+            for blob in table.iter() {
+                let one = Cost::of(blob, model);
+                cost.blob += one.blob;
+                cost.object += one.object;
+                cost.weight += one.weight;
+                entries += 1;
+                volatile += usize::from(blob.deadline_ms().is_some());
+                if blob.in_ring() {
+                    ring_entries += 1;
+                    ring_cost += one.bytes();
+                }
+            }
+        }
+        let accounts = &self.accounts;
+        assert_eq!(accounts.kind(Bytes::Blobs), cost.blob, "I1: blobs");
+        assert_eq!(accounts.kind(Bytes::Objects), cost.object, "I1: objects");
+        assert_eq!(accounts.kind(Bytes::Index), index_bytes, "I1: index");
+        assert_eq!(accounts.kinds.iter().sum::<u64>(), accounts.bytes.used(), "I1: sum of kinds");
+        assert_eq!(accounts.entries.used(), entries, "I2");
+        assert_eq!(accounts.weight.used(), cost.weight, "I2: weight");
+        assert_eq!(self.volatile, volatile, "I3: count of volatile entries");
+        assert!(self.wheel.len() >= volatile, "I3: every volatile entry has a timer");
+        assert_eq!((self.ring.entries, self.ring.cost), (ring_entries, ring_cost), "eviction I1");
+        assert!(self.ring.len() >= ring_entries, "eviction I1: an item for every entry in the ring");
+    }
+}
+
+/// A shard on cache lines of its own.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    pub(crate) state: RwLock<ShardState>,
+    control: AtomicUsize,
+    mask: AtomicUsize,
+}
+
+impl Shard {
+    pub(crate) fn new(state: ShardState) -> Self {
+        Self { state: RwLock::new(state), control: AtomicUsize::new(0), mask: AtomicUsize::new(0) }
+    }
+
+    /// Where the table of database 0 lay when it last grew: a hint for prefetching.
+    #[inline]
+    pub(crate) fn whereabouts(&self) -> Whereabouts {
+        Whereabouts { control: self.control.load(Ordering::Relaxed), mask: self.mask.load(Ordering::Relaxed) }
+    }
+
+    pub(crate) fn set_whereabouts(&self, place: Whereabouts) {
+        self.control.store(place.control, Ordering::Relaxed);
+        self.mask.store(place.mask, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,73 @@
+//! Redis's data types as an in-process Rust library: a typed cache and data-structure engine.
+//!
+//! Any thread calls the [`Engine`] directly; there is no event loop, no hidden thread and no network code. A typed hit
+//! hands out a reference to the decoded object. Entries have their own time to live, the byte limit is exact, and with
+//! a [`ManualClock`] and a seed every run is the same.
+//!
+//! ```
+//! use larder::{Engine, SetOptions};
+//! use std::time::Duration;
+//!
+//! let engine = Engine::builder().max_memory(64 << 20).build()?;
+//! engine.set("greeting", "hello")?;
+//! engine.set_with("session:7", "Ann", SetOptions::new().ttl(Duration::from_secs(1800)))?;
+//! assert_eq!(engine.get("greeting")?.unwrap(), "hello");
+//! assert_eq!(engine.incr("visits")?, 1);
+//!
+//! let points = engine.typed::<(f64, f64)>();
+//! points.set("home", (52.5, 13.4))?;
+//! assert_eq!(points.get_with("home", |p| p.0)?, Some(52.5));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Map of the code
+//! ```text
+//! engine/      operations, one file a family          typed/     decoded values, single flight
+//! keyspace/    shards, locks, entries, accounts       collections/  what values are made of
+//! expiry/      timing wheels                          eviction/  policies, admission, sampler
+//! memory.rs    allocator model, budgets               stats.rs   counters
+//! ```
+//!
+//! # Rules for callbacks
+//! Closures that see data in place ([`Engine::get_with`], [`Typed::get_with`]) run under a shard lock: they must not call
+//! any engine, and panic if they do. Loaders, `update` closures, removal listeners, `Serialize`, `Deserialize` and `Drop` of
+//! your values run outside every lock and may call whatever they like.
+
+mod clock;
+mod collections;
+mod config;
+mod engine;
+mod error;
+mod eviction;
+mod expiry;
+mod glob;
+mod hash;
+mod keyspace;
+mod local;
+mod memory;
+#[cfg(feature = "metrics")]
+mod metrics;
+mod order;
+mod prefetch;
+mod random;
+mod removal;
+mod stats;
+mod typed;
+mod value;
+
+#[cfg(feature = "metrics")]
+pub use crate::metrics::publish as publish_metrics;
+pub use clock::{Clock, ManualClock, SystemClock, UnixMillis};
+pub use config::Builder;
+pub use engine::{
+    Budget, CacheOptions, CommonRun, CommonSubsequence, Encoding, Engine, ExpireCondition, Lookup,
+    Maintenance, Remaining, ScanOptions, ScanPage, SetOptions, SetOutcome, Ttl, ValueType,
+};
+pub use error::{ConfigError, LENGTH_BYTES_MAX, LoadError, OpError};
+pub use eviction::{Admission, Policy};
+pub use keyspace::meta::{CacheToken, Origin};
+pub use memory::{AllocatorModel, MemoryUsage};
+pub use removal::{Removal, RemovalCause};
+pub use stats::{Latency, Stats};
+pub use typed::{CodecError, CodecErrorKind, Element, Typed};
+pub use value::Value;

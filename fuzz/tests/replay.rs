@@ -1,0 +1,58 @@
+//! Replays the corpus of each target, so that a found failure stays found, without nightly.
+
+use std::fs;
+use std::path::PathBuf;
+
+use larder_fuzz::{run_operations, seeds};
+
+fn corpus(target: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target)
+}
+
+/// The inputs of a target, sorted by name.
+fn inputs(target: &str) -> Vec<(String, Vec<u8>)> {
+    let folder = corpus(target);
+    let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut inputs: Vec<_> = entries
+        .map(|entry| entry.expect("a readable folder").path())
+        .map(|path| (path.display().to_string(), fs::read(&path).expect("a readable input")))
+        .collect();
+    inputs.sort();
+    inputs
+}
+
+#[test]
+fn operations() {
+    let inputs = inputs("operations");
+    assert!(!inputs.is_empty(), "the corpus is empty");
+    for (name, data) in inputs {
+        // Shown when the run fails: which input it was.
+        println!("{name}");
+        run_operations(&data);
+    }
+}
+
+/// Every beginning of a seed is an input too: the decoder must stop where the bytes do.
+#[test]
+fn operations_cut_short() {
+    for (name, data) in seeds::seeds() {
+        println!("{name}");
+        for end in (0..data.len()).step_by(7) {
+            run_operations(&data[..end]);
+        }
+    }
+}
+
+/// The files are what `seeds` says. With `LARDER_WRITE_SEEDS` in the environment, writes them.
+#[test]
+fn seeds_on_disk_are_current() {
+    let folder = corpus("operations");
+    for (name, data) in seeds::seeds() {
+        let path = folder.join(name);
+        if std::env::var_os("LARDER_WRITE_SEEDS").is_some() {
+            fs::create_dir_all(&folder).expect("a folder that can be made");
+            fs::write(&path, &data).expect("a seed that can be written");
+        }
+        assert!(fs::read(&path).is_ok_and(|found| found == data), "{} is out of date", path.display());
+    }
+}
