@@ -1,0 +1,8 @@
+//! Shared parts of the benchmark binaries: peers behind one trait, timing, tables, traces and simulated policies.
+
+pub mod alloc;
+pub mod peers;
+pub mod report;
+pub mod sim;
+pub mod timing;
+pub mod trace;
