@@ -15,7 +15,10 @@ use crate::removal::Removal;
 const SHARDS_DEFAULT: usize = 256;
 const SHARDS_MAX: usize = 1 << 14;
 /// Entries a shard holds when a limit is reached: enough to sample from, few enough that growing is short.
-const SHARD_ENTRIES: u64 = 512;
+const SHARD_ENTRIES: u64 = 1_024;
+/// Small caches have smaller shards, so that threads meet less often: this many entries, up to `SHARDS_SMALL` shards.
+const SHARD_ENTRIES_SMALL: u64 = 256;
+const SHARDS_SMALL: u64 = 64;
 /// What an entry of a small cache may take, to guess the number of entries from a limit in bytes.
 const ENTRY_BYTES_GUESS: u64 = 128;
 /// Keys a shard holds when as many keys are there as were expected.
@@ -280,11 +283,11 @@ impl Builder {
 
     fn shards_wanted(&self) -> usize {
         let settings = &self.settings;
-        let by_limit = [
-            settings.max_entries.map(|entries| entries / SHARD_ENTRIES),
-            settings.max_memory.map(|bytes| bytes / ENTRY_BYTES_GUESS / SHARD_ENTRIES),
-        ];
-        let by_limit = by_limit.into_iter().flatten().min();
+        let entries = [settings.max_entries, settings.max_memory.map(|bytes| bytes / ENTRY_BYTES_GUESS)];
+        let by_limit =
+            entries.into_iter().flatten().min().map(|entries| {
+                (entries / SHARD_ENTRIES).max((entries / SHARD_ENTRIES_SMALL).min(SHARDS_SMALL))
+            });
         let by_keys = self.expected_keys.map(|keys| keys / SHARD_KEYS_EXPECTED);
         let wanted = match (by_keys, by_limit) {
             (Some(keys), Some(limit)) => keys.min(limit),
@@ -342,7 +345,8 @@ mod tests {
     fn shards_follow_the_capacity() {
         assert_eq!(bits(Builder::new()), 8);
         assert_eq!(bits(Builder::new().max_entries(500)), 0);
-        assert_eq!(bits(Builder::new().max_memory(1 << 20)), 4);
+        assert_eq!(bits(Builder::new().max_entries(10_000)), 6);
+        assert_eq!(bits(Builder::new().max_memory(1 << 20)), 5);
         assert_eq!(bits(Builder::new().expected_keys(10_000_000)), 12);
         assert_eq!(bits(Builder::new().shards(64)), 6);
     }

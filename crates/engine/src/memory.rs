@@ -89,6 +89,15 @@ impl Amounts {
         }
     }
 
+    /// Both together.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes.saturating_add(other.bytes),
+            entries: self.entries.saturating_add(other.entries),
+            weight: self.weight.saturating_add(other.weight),
+        }
+    }
+
     /// What is needed beyond `other`, per resource.
     #[inline]
     pub(crate) fn beyond(self, other: Self) -> Self {

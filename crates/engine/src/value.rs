@@ -10,11 +10,11 @@ use crate::keyspace::blob::ValueRef;
 use crate::keyspace::rope::Rope;
 
 /// Values up to this many bytes are copied into the [`Value`] itself.
-const INLINE_BYTES: usize = 118;
+const INLINE_BYTES: usize = 46;
 
 /// The bytes of a string value.
 ///
-/// It derefs to `[u8]`. Up to 118 bytes lie inside it, longer ones in an allocation of their own; a value of more
+/// It derefs to `[u8]`. Up to 46 bytes lie inside it, longer ones in an allocation of their own; a value of more
 /// than 4 KiB is shared with the engine, not copied.
 #[derive(Clone)]
 pub struct Value(Repr);
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn every_length_reads_back() {
-        for len in [0, 1, 117, 118, 119, 5_000] {
+        for len in [0, 1, 45, 46, 47, 5_000] {
             let bytes = vec![b'x'; len];
             assert_eq!(Value::copy(&bytes), bytes);
             assert_eq!(Vec::from(Value::from_vec(bytes.clone())), bytes);

@@ -1,1 +1,23 @@
-//! stub
+//! What larder's integration tests share: calls as data, somebody who makes them, and an allocator that counts.
+//!
+//! ```text
+//! operation.rs  Operation: one call of the engine, as data; strategies for proptest
+//! generate.rs   Generator: the same operations, endless, from a seed
+//! subject.rs    Subject: an engine, its clock, its handles; apply(operation) -> Outcome; state()
+//! sheet.rs      Sheet: the typed value that operations store, and what it owns on the heap
+//! allocator.rs  CountingAllocator: what this thread has asked for and not given back
+//! ```
+//! Unpublished, and for integration tests, benchmarks and fuzzing only: a unit test of the engine sees another copy of
+//! the engine than this crate does.
+
+mod allocator;
+mod generate;
+mod operation;
+mod sheet;
+mod subject;
+
+pub use allocator::{CountingAllocator, Held};
+pub use generate::Generator;
+pub use operation::{Condition, DATABASES, Expiry, Key, NAMED, Operation, Payload, Profile};
+pub use sheet::Sheet;
+pub use subject::{Outcome, State, Subject};

@@ -13,9 +13,10 @@ use super::store::{Incoming, SetOptions};
 use super::{Engine, check_key, check_value};
 use crate::clock::UnixMillis;
 use crate::error::OpError;
+use crate::hash::KeyHash;
 use crate::keyspace::blob::{Blob, BlobRef};
 use crate::keyspace::meta::{CacheMeta, CacheToken, Origin};
-use crate::keyspace::write::Announce;
+use crate::keyspace::write::{Announce, ShardWrite};
 use crate::order::prefix_end;
 use crate::removal::RemovalCause;
 use crate::stats::Counter;
@@ -252,10 +253,7 @@ impl Engine {
     pub fn invalidate(&self, key: impl AsRef<[u8]>) -> Result<bool, OpError> {
         let key = key.as_ref();
         self.core.freshness.invalidate_key(self.core.hash(key));
-        self.core.write(self.db, key, |write, hash| {
-            write.detach_flights(key);
-            Ok(write.remove(hash, key, RemovalCause::Invalidated))
-        })
+        self.core.write(self.db, key, |write, hash| Ok(invalidate_in(write, hash, key)))
     }
 
     /// Invalidates every copy that carries the tag, in every database.
@@ -314,10 +312,7 @@ impl Engine {
             }
         }
         keys.iter().try_fold(0, |count, key| {
-            let removed = core.write(self.db, key, |write, hash| {
-                write.detach_flights(key);
-                Ok(write.remove(hash, key, RemovalCause::Invalidated))
-            })?;
+            let removed = core.write(self.db, key, |write, hash| Ok(invalidate_in(write, hash, key)))?;
             Ok(count + u64::from(removed))
         })
     }
@@ -400,6 +395,12 @@ impl Engine {
         let key = key.as_ref();
         self.core.write(self.db, key, |write, hash| Ok(write.unpin(hash, key)))
     }
+}
+
+/// Removes an entry, a negative copy included; one that was dead already does not count.
+fn invalidate_in(write: &mut ShardWrite<'_>, hash: KeyHash, key: &[u8]) -> bool {
+    write.detach_flights(key);
+    write.existing(hash, key).is_some() && write.remove(hash, key, RemovalCause::Invalidated)
 }
 
 /// The number of a tag set that an entry carries.

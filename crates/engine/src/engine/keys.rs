@@ -5,7 +5,7 @@ use std::fmt;
 use super::store::redraft;
 use super::{Engine, check_key};
 use crate::error::OpError;
-use crate::eviction::{frequency, idle_seconds, stamp_idle_for};
+use crate::eviction::{decayed, frequency, idle_seconds, stamp_idle_for};
 use crate::keyspace::blob::{Blob, BlobRef, Kind, ValueRef};
 use crate::keyspace::meta::CacheMeta;
 use crate::keyspace::write::{Announce, ShardWrite};
@@ -456,7 +456,7 @@ impl Engine {
             if policy == crate::Policy::Admission {
                 frequency(blob.access())
             } else {
-                state.clock().decayed(blob.access())
+                decayed(blob.access(), self.core.now_ms() / 1_000)
             }
         }))
     }

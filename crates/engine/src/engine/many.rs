@@ -177,7 +177,7 @@ impl Engine {
                     return Ok(false);
                 }
                 let mut draft: Draft<'_> = incoming.draft(key);
-                let kept = old.and_then(|old| old.deadline_ms);
+                let kept = old.and_then(|old| old.kept);
                 (draft.deadline_ms, draft.idle) = core.times(options, || now, kept)?;
                 draft.weight = *weight;
                 let blob = Blob::new(draft);
@@ -188,8 +188,17 @@ impl Engine {
                 needs[at].weight += cost.weight;
                 blobs.push((at, *hash, blob));
             }
+            let total = needs.iter().fold(Amounts::default(), |sum, &need| sum.and(need));
+            core.check_fits(total)?;
             for (write, need) in writes.iter_mut().zip(&needs) {
-                write.reserve_amounts(*need, None)?;
+                let entries = write.state().len();
+                // Room is looked for elsewhere for the batch as a whole; else one shard's share would be taken to make
+                // room for another's, for ever.
+                write.reserve_amounts(*need, None).map_err(|refusal| refusal.needing(total))?;
+                if write.state().len() < entries {
+                    // Perhaps a key that the batch took for present: look again.
+                    return Err(Refusal::NoRoom { need: total, progress: true });
+                }
             }
             for (at, hash, blob) in blobs {
                 if blob.get().deadline_ms().is_some_and(|deadline| deadline <= now) {

@@ -77,11 +77,12 @@ impl Engine {
     pub fn incr_by(&self, key: impl AsRef<[u8]>, by: i64) -> Result<i64, OpError> {
         let key = key.as_ref();
         super::check_key(key)?;
+        let weight = self.fresh_weight(key);
         loop {
             let sum = self.core.write(self.db, key, |write, hash| {
                 let Some(blob) = write.find(hash, key) else {
                     let old = write.existing(hash, key);
-                    let blob = Blob::new(self.fresh_draft(key, Content::Int(by), write.now_ms())?);
+                    let blob = Blob::new(self.fresh_draft(key, Content::Int(by), weight, write.now_ms())?);
                     write.reserve(blob.get(), old.as_ref())?;
                     write.put(hash, blob, Announce::Replaced);
                     return Ok(Some(by));
@@ -93,7 +94,7 @@ impl Engine {
                     ValueRef::Object(_) => return Ok(None),
                 };
                 let sum = now.checked_add(by).ok_or(OpError::Overflow)?;
-                if matches!(blob.value(), ValueRef::Int(_)) && blob.object().is_none() {
+                if matches!(blob.value(), ValueRef::Int(_)) && blob.object().is_none() && blob.meta().is_none() {
                     blob.set_integer(sum);
                     write.detach_flights(key);
                     write.touch(hash, key);
@@ -134,6 +135,7 @@ impl Engine {
     pub fn incr_by_float(&self, key: impl AsRef<[u8]>, by: impl AsRef<[u8]>) -> Result<Value, OpError> {
         let (key, by) = (key.as_ref(), by.as_ref());
         super::check_key(key)?;
+        let weight = self.fresh_weight(key);
         let add = |text: &[u8]| {
             add_texts(text, by).map_err(|error| match error {
                 FloatSumError::NotAFloat => OpError::NotAFloat,
@@ -145,8 +147,8 @@ impl Engine {
                 let Some(blob) = write.find(hash, key) else {
                     let sum = add(b"0")?;
                     let old = write.existing(hash, key);
-                    let blob =
-                        Blob::new(self.fresh_draft(key, Content::Raw(sum.as_bytes()), write.now_ms())?);
+                    let content = Content::Raw(sum.as_bytes());
+                    let blob = Blob::new(self.fresh_draft(key, content, weight, write.now_ms())?);
                     write.reserve(blob.get(), old.as_ref())?;
                     write.put(hash, blob, Announce::Replaced);
                     return Ok(Some(sum));
@@ -173,16 +175,23 @@ impl Engine {
         }
     }
 
-    /// A draft of a key that an operation other than SET makes.
+    /// The weight of a key that an operation other than SET makes; asked for before the lock is taken, because the
+    /// weigher is the user's.
+    pub(crate) fn fresh_weight(&self, key: &[u8]) -> Option<u32> {
+        self.core.settings.weigher.as_ref().map(|weigher| weigher(key, &[]))
+    }
+
+    /// A draft of such a key.
     pub(super) fn fresh_draft<'a>(
         &self,
         key: &'a [u8],
         content: Content<'a>,
+        weight: Option<u32>,
         now_ms: u64,
     ) -> Result<Draft<'a>, OpError> {
         let mut draft = Draft::new(key, content);
         (draft.deadline_ms, draft.idle) = self.core.times(&super::SetOptions::new(), || now_ms, None)?;
-        draft.weight = self.core.settings.weigher.as_ref().map(|weigher| weigher(key, &[]));
+        draft.weight = weight;
         Ok(draft)
     }
 }

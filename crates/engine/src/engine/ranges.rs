@@ -8,7 +8,7 @@ use crate::keyspace::Refusal;
 use crate::keyspace::blob::{Blob, ValueRef};
 use crate::keyspace::write::{Announce, ShardWrite};
 use crate::memory::Amounts;
-use crate::value::{Value, integer_text};
+use crate::value::{Taken, Value, integer_text};
 
 /// One run that two strings share, as byte ranges, ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,14 +111,18 @@ impl Engine {
     fn edit(&self, key: &[u8], edit: &Edit<'_>) -> Result<u64, OpError> {
         check_key(key)?;
         check_value(edit.new_len(0))?;
+        let weight = self.fresh_weight(key);
         loop {
             let done = self.core.write(self.db, key, |write, hash| {
                 let old = write.existing(hash, key);
                 let Some(blob) = write.find(hash, key) else {
                     let mut value = Vec::new();
                     edit.apply(&mut value);
-                    let content = super::store::content_of(&value);
-                    let blob = Blob::new(self.fresh_draft(key, content, write.now_ms())?);
+                    let content = match edit {
+                        Edit::Append(_) => super::store::content_of(&value),
+                        Edit::Overwrite { .. } => grown_content_of(&value),
+                    };
+                    let blob = Blob::new(self.fresh_draft(key, content, weight, write.now_ms())?);
                     write.reserve(blob.get(), old.as_ref())?;
                     write.put(hash, blob, Announce::Replaced);
                     return Ok(Some(value.len()));
@@ -202,24 +206,22 @@ impl Engine {
     /// ```
     pub fn get_range(&self, key: impl AsRef<[u8]>, start: i64, end: i64) -> Result<Value, OpError> {
         let key = key.as_ref();
-        self.ensure_bytes(key)?;
         let taken = self.core.with_entry(self.db, key, |blob| match blob.value() {
             ValueRef::Bytes(bytes) => Ok(Value::copy(&bytes[range(bytes.len(), start, end)])),
-            ValueRef::Int(number) => {
-                let text = integer_text(number);
-                Ok(Value::copy(&text.as_bytes()[range(text.as_bytes().len(), start, end)]))
-            }
-            ValueRef::Large(rope) => Err(rope.clone()),
-            ValueRef::Object(_) => Ok(Value::copy(&[])),
+            value => Err(Taken::from(value)),
         })?;
         Ok(match taken {
             None => Value::copy(&[]),
             Some(Ok(value)) => value,
-            Some(Err(rope)) => {
+            Some(Err(Taken::Large(rope))) => {
                 let range = range(rope.len(), start, end);
                 let mut out = Vec::with_capacity(range.len());
                 rope.copy_range(range.start, range.end, &mut out);
                 Value::from_vec(out)
+            }
+            Some(Err(taken)) => {
+                let whole = self.finish(key, taken)?;
+                Value::copy(&whole[range(whole.len(), start, end)])
             }
         })
     }

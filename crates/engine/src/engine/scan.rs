@@ -16,6 +16,8 @@ use crate::hash::KEPT_BITS;
 use crate::order::prefix_end;
 
 const PLACE_BITS: u32 = KEPT_BITS + 1;
+/// Keys that RANDOMKEY draws before it looks at all of them.
+const TRIES: usize = 128;
 /// How many keys a scan visits at a time when it is not told (Redis's default).
 const COUNT_DEFAULT: usize = 10;
 
@@ -162,7 +164,8 @@ impl Engine {
 
     /// Returns a key at random, each with the same probability; `None` if there is none.
     ///
-    /// **Command** `RANDOMKEY`. **Complexity** O(s), s the shards.
+    /// **Command** `RANDOMKEY`. **Complexity** O(s), s the shards; O(n) where nearly all keys are past their deadline or
+    /// negative copies.
     ///
     /// # Errors
     /// None but [`OpError::Poisoned`].
@@ -178,7 +181,7 @@ impl Engine {
     pub fn random_key(&self) -> Result<Option<Vec<u8>>, OpError> {
         let core = &*self.core;
         let mut chance = core.chance();
-        loop {
+        for _ in 0..TRIES {
             let mut counts = Vec::with_capacity(core.shards.len());
             for shard in 0..core.shards.len() {
                 let state = core.read(shard)?;
@@ -203,16 +206,12 @@ impl Engine {
             if live {
                 return Ok(Some(key));
             }
-            // A dead key: take it away, so that the search ends.
+            // A dead key is taken away. A negative copy stays, and another one is drawn.
             core.write(self.db, &key, |write, hash| Ok(write.find(hash, &key).is_some()))?;
-            if core.peek_entry(self.db, &key, |_| ())?.is_none() {
-                // A negative copy is not dead, only not to be seen; then another one is drawn.
-                core.write(self.db, &key, |write, hash| {
-                    let gone = write.existing(hash, &key).is_none_or(|old| !old.live);
-                    Ok(gone && write.remove(hash, &key, crate::RemovalCause::Invalidated))
-                })?;
-            }
         }
+        let mut keys = self.keys("*")?;
+        let nth = chance.index_below(keys.len());
+        Ok((!keys.is_empty()).then(|| keys.swap_remove(nth)))
     }
 
     /// Returns the keys that begin with `prefix`, in byte order, at most `limit` of them.

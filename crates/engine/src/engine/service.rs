@@ -217,10 +217,10 @@ impl Core {
         let start = self.maintain_rotor.load(Ordering::Relaxed);
         for step in 0..count {
             let shard = (start + step) % count;
-            let (due, work) = {
-                let state = self.shards[shard].state.read();
-                (state.next_due_ms(), state.has_work(self.freshness.clock()))
-            };
+            // A poisoned shard is left alone, or what is due in it would be due for ever.
+            let Ok(state) = self.read(shard) else { continue };
+            let (due, work) = (state.next_due_ms(), state.has_work(self.freshness.clock()));
+            drop(state);
             if due.is_some_and(|due| due <= now) || work {
                 if left == 0 {
                     remaining.due = true;

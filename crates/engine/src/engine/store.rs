@@ -13,6 +13,7 @@ use crate::error::OpError;
 use crate::keyspace::blob::{Blob, BlobRef, Content, Draft, Idle, ValueRef};
 use crate::keyspace::meta::CacheMeta;
 use crate::keyspace::rope::Rope;
+use crate::keyspace::shard::Kept;
 use crate::keyspace::write::Announce;
 use crate::keyspace::{Core, Refusal};
 use crate::stats::Counter;
@@ -260,20 +261,24 @@ impl Core {
         &self,
         options: &SetOptions,
         now_ms: impl Fn() -> u64,
-        kept_ms: Option<u64>,
+        kept: Option<Kept>,
     ) -> Result<(Option<u64>, Option<Idle>), OpError> {
         let settings = &self.settings;
         let after = |span: Duration| self.deadline_after(span, now_ms());
         let deadline = match options.expiry {
             Expiry::Default => settings.time_to_live.map(after).transpose()?,
             Expiry::Never => None,
-            Expiry::Keep => kept_ms,
+            Expiry::Keep => kept.and_then(Kept::hard_ms),
             Expiry::After(span) => Some(after(span)?),
             Expiry::At(at) if at > UnixMillis::MAX => return Err(OpError::InvalidExpiry),
             Expiry::At(at) => Some(at.0),
         };
-        let Some(idle) = options.idle.or(settings.time_to_idle) else { return Ok((deadline, None)) };
-        let idle_ms = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
+        let kept_idle = kept.filter(|_| options.expiry == Expiry::Keep).and_then(|kept| kept.idle);
+        let idle_ms = match (options.idle, kept_idle, settings.time_to_idle) {
+            (None, Some(kept), _) => kept.idle_ms,
+            (Some(idle), ..) | (None, None, Some(idle)) => u64::try_from(idle.as_millis()).unwrap_or(u64::MAX),
+            (None, None, None) => return Ok((deadline, None)),
+        };
         if idle_ms == 0 {
             return Err(OpError::InvalidExpiry);
         }
@@ -407,6 +412,9 @@ impl Engine {
         draft.weight = self.weigh(key, value);
         let mut blob = Some(Blob::new(draft));
         core.write(self.db, key, |write, hash| {
+            if write.replace_plain(hash, &mut blob) {
+                return Ok(());
+            }
             let new = blob.as_ref().expect("I1: a refused run leaves the blob where it is").get();
             let old = write.existing(hash, key);
             write.reserve(new, old.as_ref())?;
@@ -441,7 +449,7 @@ impl Engine {
                 let present = old.filter(|old| old.live);
                 let blob = write.find(hash, key);
                 let current = blob.map(|blob| Taken::from(blob.value()));
-                let kept = blob.and_then(BlobRef::deadline_ms);
+                let kept = blob.and_then(Kept::of);
                 let holds = match (&options.condition, &current) {
                     (Condition::Always, _) => Some(true),
                     (Condition::IfAbsent, _) => Some(present.is_none()),

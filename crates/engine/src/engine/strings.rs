@@ -42,13 +42,26 @@ impl Engine {
         self.get_unmeasured(key)
     }
 
+    /// The hit of a small value is written out here rather than through a closure, so that its bytes are copied once,
+    /// into the caller's value.
     #[inline]
     fn get_unmeasured(&self, key: &[u8]) -> Result<Option<Value>, OpError> {
-        match self.core.with_entry(self.db, key, |blob| Taken::from(blob.value()))? {
-            Some(Taken::Value(value)) => Ok(Some(value)),
-            Some(taken) => self.finish(key, taken).map(Some),
-            None => Ok(None),
+        let core = &*self.core;
+        let hash = core.hash(key);
+        let state = core.read(core.shard_of(hash))?;
+        let found = state.find(core.physical(self.db), hash, key).filter(|&blob| core.is_live(blob));
+        let Some(blob) = found else {
+            core.counters.add(Counter::Misses, 1);
+            return Ok(None);
+        };
+        core.touch(&state, blob);
+        core.counters.add(Counter::Hits, 1);
+        if let ValueRef::Bytes(bytes) = blob.value() {
+            return Ok(Some(Value::copy(bytes)));
         }
+        let taken = Taken::from(blob.value());
+        drop(state);
+        self.finish(key, taken).map(Some)
     }
 
     fn measured<R>(&self, read: impl FnOnce() -> R) -> R {
@@ -207,11 +220,16 @@ impl Engine {
     pub fn get_del(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>, OpError> {
         let key = key.as_ref();
         loop {
-            self.ensure_bytes(key)?;
+            // Without room for the bytes of an object they are made after it was taken out.
+            let room = match self.ensure_bytes(key) {
+                Ok(()) => true,
+                Err(OpError::OutOfMemory { .. }) => false,
+                Err(error) => return Err(error),
+            };
             let taken = self.core.write(self.db, key, |write, hash| {
                 let Some(blob) = write.find(hash, key) else { return Ok(Some(None)) };
                 let taken = Taken::from(blob.value());
-                if matches!(taken, Taken::Object(_)) {
+                if room && matches!(taken, Taken::Object(_)) {
                     return Ok(None);
                 }
                 write.remove(hash, key, crate::RemovalCause::Deleted);
@@ -248,7 +266,7 @@ impl Engine {
         if value.is_some() && options != SetOptions::new() {
             self.core.write(self.db, key, |write, hash| {
                 let now = write.now_ms();
-                let kept = write.existing(hash, key).and_then(|old| old.deadline_ms);
+                let kept = write.existing(hash, key).and_then(|old| old.kept);
                 let (deadline, idle) = write.core.times(&options, || now, kept)?;
                 self.rebuild_times(write, hash, key, deadline, idle, now)
             })?;
@@ -310,14 +328,17 @@ impl Engine {
     /// ```
     pub fn strlen(&self, key: impl AsRef<[u8]>) -> Result<u64, OpError> {
         let key = key.as_ref();
-        self.ensure_bytes(key)?;
         let bytes = self.core.with_entry(self.db, key, |blob| match blob.value() {
-            ValueRef::Bytes(bytes) => bytes.len(),
-            ValueRef::Int(number) => integer_text(number).as_bytes().len(),
-            ValueRef::Large(rope) => rope.len(),
-            ValueRef::Object(_) => 0,
+            ValueRef::Bytes(bytes) => Ok(bytes.len()),
+            ValueRef::Int(number) => Ok(integer_text(number).as_bytes().len()),
+            ValueRef::Large(rope) => Ok(rope.len()),
+            ValueRef::Object(object) => Err(object.clone()),
         })?;
-        Ok(bytes.unwrap_or(0) as u64)
+        Ok(match bytes {
+            None => 0,
+            Some(Ok(bytes)) => bytes as u64,
+            Some(Err(object)) => self.finish(key, Taken::Object(object))?.len() as u64,
+        })
     }
 
     /// Replaces a value by what `f` makes of it: `None` deletes the key.

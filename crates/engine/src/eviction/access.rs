@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! admission:   freq 8 | tick 24      a tick is 1/64 of the entries, counted in insertions of new keys
-//! LFU:         freq 8 | tick 24      the same, counted in accesses
-//! all others:  seconds 22 | turn 10  wall-clock seconds, and ticks (in accesses) within one second
+//! LFU:         freq 8 | seconds 24   wall-clock seconds; a count is lost for every minute without an access
+//! LRU:         seconds 22 | turn 10  wall-clock seconds, and turns (1/64 of the entries, in accesses) within one
+//! all others:  seconds 22 | 0        wall-clock seconds, for OBJECT IDLETIME
 //! ```
 //! A reader holds only the read lock, so the stamp and the clock are atomics written by plain stores: a race loses
 //! a count, never more. A stamp is written at most once per entry and tick, so hits on a hot entry leave its line
@@ -27,7 +28,10 @@ const LFU_LOG_FACTOR: u64 = 10;
 
 /// How a policy uses the stamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 pub(crate) enum Stamping {
+    /// Seconds alone: nobody chooses victims by them.
+    Seconds,
     /// Recency by seconds and turns.
     Recency,
     /// Redis's logarithmic counter.
@@ -60,65 +64,71 @@ impl AccessClock {
         self.accesses.store(0, Ordering::Relaxed);
     }
 
-    /// Counts one access, or one insertion for the admission policy; `seconds` is asked for once a tick.
-    #[inline]
-    pub(crate) fn count(&self, stamping: Stamping, seconds: impl FnOnce() -> u64) {
-        let accesses = self.accesses.load(Ordering::Relaxed) + 1;
-        if accesses < self.tick_accesses.load(Ordering::Relaxed) {
-            self.accesses.store(accesses, Ordering::Relaxed);
-        } else {
-            self.turn(stamping, seconds());
-        }
-    }
-
-    #[cold]
-    fn turn(&self, stamping: Stamping, seconds: u64) {
-        self.accesses.store(0, Ordering::Relaxed);
-        let now = self.now.load(Ordering::Relaxed);
-        if stamping != Stamping::Recency {
+    /// Notes that a key is inserted: what the admission policy's ticks count.
+    pub(crate) fn count_insertion(&self) {
+        if self.counted() {
+            let now = self.now.load(Ordering::Relaxed);
             self.now.store((now + 1) & TICK_MASK, Ordering::Relaxed);
-        } else if !self.see_seconds(seconds) {
-            let turn = (now & TURN_MASK) + 1;
-            if turn <= TURN_MASK {
-                self.now.store((now & !TURN_MASK) | turn, Ordering::Relaxed);
-            }
         }
     }
 
-    /// Moves a recency clock to the present second; tells whether it moved.
-    pub(crate) fn see_seconds(&self, seconds: u64) -> bool {
+    /// Counts one more; tells whether that completes a tick.
+    #[inline]
+    fn counted(&self) -> bool {
+        let accesses = self.accesses.load(Ordering::Relaxed) + 1;
+        let complete = accesses >= self.tick_accesses.load(Ordering::Relaxed);
+        self.accesses.store(if complete { 0 } else { accesses }, Ordering::Relaxed);
+        complete
+    }
+
+    /// The recency clock after one more access, in the second that the caller knows.
+    #[inline]
+    fn recency(&self, seconds: u64) -> u32 {
         let now = self.now.load(Ordering::Relaxed);
         let seconds = cut(seconds);
-        let moved = now >> TURN_BITS != seconds;
-        if moved {
-            self.now.store(seconds << TURN_BITS, Ordering::Relaxed);
-        }
-        moved
+        let complete = self.counted();
+        let next = if now >> TURN_BITS != seconds {
+            seconds << TURN_BITS
+        } else if complete && now & TURN_MASK < TURN_MASK {
+            now + 1
+        } else {
+            return now;
+        };
+        self.now.store(next, Ordering::Relaxed);
+        next
     }
 
     /// The stamp of a new entry.
-    pub(crate) fn first(&self, stamping: Stamping) -> u32 {
-        let now = self.now.load(Ordering::Relaxed);
+    pub(crate) fn first(&self, stamping: Stamping, seconds: u64) -> u32 {
         match stamping {
-            Stamping::Recency => now,
-            Stamping::Lfu => (now & TICK_MASK) | (u32::from(LFU_START) << TICK_BITS),
-            Stamping::Admission => now & TICK_MASK,
+            Stamping::Seconds => cut(seconds) << TURN_BITS,
+            Stamping::Recency => self.recency(seconds),
+            Stamping::Lfu => low24(seconds) | (u32::from(LFU_START) << TICK_BITS),
+            Stamping::Admission => self.now.load(Ordering::Relaxed) & TICK_MASK,
         }
     }
 
     /// The stamp after one more access, `None` if it stays.
     #[inline]
-    pub(crate) fn next(&self, stamping: Stamping, stamp: u32) -> Option<u32> {
-        let now = self.now.load(Ordering::Relaxed);
+    pub(crate) fn next(&self, stamping: Stamping, stamp: u32, seconds: impl FnOnce() -> u64) -> Option<u32> {
         match stamping {
-            Stamping::Recency => (stamp != now).then_some(now),
+            Stamping::Seconds => {
+                let now = cut(seconds()) << TURN_BITS;
+                (stamp != now).then_some(now)
+            }
+            Stamping::Recency => {
+                let now = self.recency(seconds());
+                (stamp != now).then_some(now)
+            }
             Stamping::Lfu => {
-                let freq = self.decayed(stamp);
-                let new = self.lfu_increment(freq);
-                let next = (u32::from(new) << TICK_BITS) | (now & TICK_MASK);
+                let seconds = seconds();
+                self.counted();
+                let freq = self.lfu_increment(decayed(stamp, seconds));
+                let next = (u32::from(freq) << TICK_BITS) | low24(seconds);
                 (next != stamp).then_some(next)
             }
             Stamping::Admission => {
+                let now = self.now.load(Ordering::Relaxed);
                 if frequency(stamp) != 0 && stamp & TICK_MASK == now & TICK_MASK {
                     return None;
                 }
@@ -140,20 +150,26 @@ impl AccessClock {
         self.now.load(Ordering::Relaxed).wrapping_sub(stamp)
     }
 
-    /// Redis's LFU counter after its decay: one less for every turnover without an access.
-    pub(crate) fn decayed(&self, stamp: u32) -> u8 {
-        let periods = self.age_ticks(stamp) / TICKS_PER_TURNOVER;
-        frequency(stamp).saturating_sub(u8::try_from(periods).unwrap_or(u8::MAX))
-    }
-
     /// Increments with a probability that falls with the counter (Redis's `LFULogIncr`).
     fn lfu_increment(&self, freq: u8) -> u8 {
         let base = u64::from(freq.saturating_sub(LFU_START));
-        // The chance comes from the count of accesses, so that equal histories stay equal.
-        let accesses = u64::from(self.accesses.load(Ordering::Relaxed));
-        let chance = mix(accesses | (u64::from(self.now.load(Ordering::Relaxed)) << 32));
+        // The chance comes from a count of accesses, so that equal histories stay equal.
+        let accesses = self.now.load(Ordering::Relaxed).wrapping_add(1);
+        self.now.store(accesses, Ordering::Relaxed);
+        let chance = mix(u64::from(accesses));
         if chance % (base * LFU_LOG_FACTOR + 1) == 0 { freq.saturating_add(1) } else { freq }
     }
+}
+
+/// Redis's LFU counter after its decay: one less for every minute without an access (`lfu-decay-time` 1).
+pub(crate) fn decayed(stamp: u32, seconds: u64) -> u8 {
+    let minutes = (low24(seconds).wrapping_sub(stamp) & TICK_MASK) / 60;
+    frequency(stamp).saturating_sub(u8::try_from(minutes).unwrap_or(u8::MAX))
+}
+
+/// Seconds since an LFU stamp was written, modulo 194 days.
+pub(crate) fn lfu_age_seconds(stamp: u32, seconds: u64) -> u32 {
+    low24(seconds).wrapping_sub(stamp) & TICK_MASK
 }
 
 /// The frequency part of a counting policy's stamp.
@@ -178,6 +194,10 @@ pub(crate) fn stamp_idle_for(seconds: u64, idle: u64) -> u32 {
     cut(seconds).wrapping_sub(cut(idle)) << TURN_BITS
 }
 
+fn low24(seconds: u64) -> u32 {
+    u32::try_from(seconds & u64::from(TICK_MASK)).expect("I1: 24 bits")
+}
+
 fn cut(seconds: u64) -> u32 {
     u32::try_from(seconds & u64::from(SECONDS_MASK)).expect("I1: 22 bits")
 }
@@ -190,33 +210,34 @@ mod tests {
     fn a_turnover_is_sixty_four_ticks() {
         let clock = AccessClock::default();
         clock.resize(6_400);
-        let first = clock.first(Stamping::Admission);
-        (0..6_400).for_each(|_| clock.count(Stamping::Admission, || 0));
+        let first = clock.first(Stamping::Admission, 0);
+        (0..6_400).for_each(|_| clock.count_insertion());
         assert_eq!(clock.age_ticks(first), TICKS_PER_TURNOVER);
     }
 
     #[test]
-    fn a_stamp_changes_once_a_tick() {
+    fn an_admission_stamp_changes_once_a_tick() {
         let clock = AccessClock::default();
         clock.resize(6_400);
-        let stamp = clock.first(Stamping::Admission);
+        let next = |stamp| clock.next(Stamping::Admission, stamp, || unreachable!("needs no time"));
+        let stamp = clock.first(Stamping::Admission, 0);
         assert_eq!(frequency(stamp), 0);
-        let stamp = clock.next(Stamping::Admission, stamp).expect("the first use counts");
+        let stamp = next(stamp).expect("the first use counts");
         assert_eq!(frequency(stamp), 1);
-        assert_eq!(clock.next(Stamping::Admission, stamp), None);
-        (0..100).for_each(|_| clock.count(Stamping::Admission, || 0));
-        let stamp = clock.next(Stamping::Admission, stamp).expect("another tick");
-        assert_eq!(frequency(stamp), 2);
+        assert_eq!(next(stamp), None);
+        (0..100).for_each(|_| clock.count_insertion());
+        assert_eq!(next(stamp).map(frequency), Some(2));
     }
 
     #[test]
     fn idle_time_is_told_in_seconds_across_the_wrap() {
         let clock = AccessClock::default();
-        for start in [0, 1_700_000_000, (1 << 22) - 2] {
-            clock.see_seconds(start);
-            let stamp = clock.first(Stamping::Recency);
-            assert_eq!(idle_seconds(stamp, start + 5), 5);
-            assert_eq!(idle_seconds(stamp_idle_for(start, 1_000), start + 1), 1_001);
+        for stamping in [Stamping::Seconds, Stamping::Recency] {
+            for start in [0, 1_700_000_000, (1 << 22) - 2] {
+                let stamp = clock.first(stamping, start);
+                assert_eq!(idle_seconds(stamp, start + 5), 5);
+                assert_eq!(idle_seconds(stamp_idle_for(start, 1_000), start + 1), 1_001);
+            }
         }
     }
 
@@ -224,26 +245,26 @@ mod tests {
     fn recency_orders_within_a_second() {
         let clock = AccessClock::default();
         clock.resize(640);
-        clock.see_seconds(100);
-        let older = clock.first(Stamping::Recency);
-        (0..50).for_each(|_| clock.count(Stamping::Recency, || 100));
-        let newer = clock.first(Stamping::Recency);
+        let older = clock.first(Stamping::Recency, 100);
+        let used = |n: u32| (0..n).for_each(|_| drop(clock.next(Stamping::Recency, 0, || 100)));
+        used(50);
+        let newer = clock.first(Stamping::Recency, 100);
         assert!(clock.recency_age(older) > clock.recency_age(newer));
-        (0..100_000).for_each(|_| clock.count(Stamping::Recency, || 100));
-        assert_eq!(idle_seconds(clock.first(Stamping::Recency), 100), 0, "turns never spill into seconds");
+        used(100_000);
+        let last = clock.first(Stamping::Recency, 100);
+        assert_eq!(idle_seconds(last, 100), 0, "turns never spill into seconds");
     }
 
     #[test]
-    fn lfu_counts_logarithmically_and_decays() {
+    fn lfu_counts_logarithmically_and_decays_by_the_minute() {
         let clock = AccessClock::default();
-        clock.resize(0);
-        let mut stamp = clock.first(Stamping::Lfu);
+        let mut stamp = clock.first(Stamping::Lfu, 1_000);
         for _ in 0..1_000 {
-            clock.count(Stamping::Lfu, || 0);
-            stamp = clock.next(Stamping::Lfu, stamp).unwrap_or(stamp);
+            stamp = clock.next(Stamping::Lfu, stamp, || 1_000).unwrap_or(stamp);
         }
         assert!((10..40).contains(&frequency(stamp)), "{}", frequency(stamp));
-        (0..TICKS_PER_TURNOVER * 3).for_each(|_| clock.count(Stamping::Lfu, || 0));
-        assert_eq!(clock.decayed(stamp), frequency(stamp) - 3);
+        assert_eq!(decayed(stamp, 1_059), frequency(stamp));
+        assert_eq!(decayed(stamp, 1_180), frequency(stamp) - 3);
+        assert_eq!(lfu_age_seconds(stamp, 1_180), 180);
     }
 }

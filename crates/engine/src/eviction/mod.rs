@@ -18,7 +18,9 @@ mod ghost;
 mod policy;
 mod ring;
 
-pub(crate) use access::{AccessClock, Stamping, frequency, idle_seconds, stamp_idle_for, with_frequency};
+pub(crate) use access::{
+    AccessClock, Stamping, decayed, frequency, idle_seconds, lfu_age_seconds, stamp_idle_for, with_frequency,
+};
 pub(crate) use ghost::GhostTable;
 pub use policy::Policy;
 pub(crate) use ring::Ring;
@@ -50,7 +52,8 @@ impl Policy {
         match self {
             Self::AllKeysLfu | Self::VolatileLfu => Stamping::Lfu,
             Self::Admission => Stamping::Admission,
-            _ => Stamping::Recency,
+            Self::AllKeysLru | Self::VolatileLru => Stamping::Recency,
+            _ => Stamping::Seconds,
         }
     }
 }
@@ -71,6 +74,7 @@ pub(crate) fn worth(
     clock: &AccessClock,
     blob: BlobRef<'_>,
     cost: u64,
+    seconds: u64,
 ) -> i64 {
     let stamp = blob.access();
     match policy {
@@ -78,7 +82,7 @@ pub(crate) fn worth(
         Policy::AllKeysLru | Policy::VolatileLru => -i64::from(clock.recency_age(stamp)),
         Policy::AllKeysLfu | Policy::VolatileLfu => {
             // Among equals the older goes.
-            (i64::from(clock.decayed(stamp)) << 24) - i64::from(clock.age_ticks(stamp))
+            (i64::from(decayed(stamp, seconds)) << 24) - i64::from(lfu_age_seconds(stamp, seconds))
         }
         Policy::VolatileTtl => i64::try_from(blob.deadline_ms().unwrap_or(u64::MAX)).unwrap_or(i64::MAX),
         Policy::Admission => {

@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 
 use crate::hash::KeyHash;
+use crate::memory::AllocatorModel;
 
 /// A key's counter is one of this many.
 const KEY_COUNTERS: usize = 4_096;
@@ -142,6 +143,11 @@ impl Freshness {
             tag_sets: OnceLock::new(),
             tags: Mutex::new(Tags::default()),
         }
+    }
+
+    /// What was asked of the allocator at the start; pages, key counters and tags come later, with what needs them.
+    pub(crate) fn fixed_bytes(&self, model: AllocatorModel) -> u64 {
+        [&self.connections, &self.slots].map(|table| model.charge(size_of_val(&*table.pages))).iter().sum()
     }
 
     fn key_counter(&self, hash: KeyHash) -> &AtomicU32 {

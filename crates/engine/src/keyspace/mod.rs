@@ -30,7 +30,7 @@ use self::shard::{Shard, ShardState};
 use self::write::ShardWrite;
 use crate::config::{Settings, TimeSource};
 use crate::error::OpError;
-use crate::eviction::{Policy, Stamping};
+use crate::eviction::Policy;
 use crate::hash::{KeyHash, KeyHasher};
 use crate::local;
 use crate::memory::{Amounts, Budget, Kind as Bytes, MemoryUsage, RESOURCES, Resource};
@@ -46,6 +46,16 @@ pub(crate) enum Refusal {
     Op(OpError),
     /// There is no room in this shard; `progress` tells whether evicting here freed some.
     NoRoom { need: Amounts, progress: bool },
+}
+
+impl Refusal {
+    /// The same for want of this much.
+    pub(crate) fn needing(self, need: Amounts) -> Self {
+        match self {
+            Self::NoRoom { progress, .. } => Self::NoRoom { need, progress },
+            op @ Self::Op(_) => op,
+        }
+    }
 }
 
 impl From<OpError> for Refusal {
@@ -98,9 +108,12 @@ impl Core {
             })
             .collect();
         let model = settings.model;
+        let freshness = Freshness::new(now_ms);
+        let map: Box<[_]> = (0..settings.databases).map(AtomicU16::new).collect();
         let fixed_bytes = model.charge(size_of_val(&*shards))
-            + model.charge(size_of::<Self>())
-            + 16 * u64::from(settings.databases);
+            + model.charge(align_of::<Self>().max(2 * size_of::<usize>()) + size_of::<Self>())
+            + model.charge(size_of_val(&*map))
+            + freshness.fixed_bytes(model);
         let core = Self {
             bytes: Budget::new(settings.max_memory, count),
             entries: Budget::new(settings.max_entries, count),
@@ -108,9 +121,9 @@ impl Core {
             policy: AtomicU8::new(settings.policy as u8),
             hasher: KeyHasher::new(settings.seed),
             counters: Counters::new(settings.measure_latency),
-            freshness: Freshness::new(now_ms),
+            freshness,
             order: settings.ordered_index.then(OrderedIndex::new),
-            map: (0..settings.databases).map(AtomicU16::new).collect(),
+            map,
             names: Mutex::new(BTreeMap::new()),
             rotor: AtomicUsize::new(0),
             maintain_rotor: AtomicUsize::new(0),
@@ -151,6 +164,8 @@ impl Core {
     pub(crate) fn set_policy(&self, policy: Policy) {
         self.policy.store(policy as u8, Ordering::Relaxed);
         self.retune();
+        // The ghosts of the new policy may have gone past the limit, and what the old one kept may go now.
+        self.shed();
     }
 
     pub(crate) fn budget(&self, resource: Resource) -> &Budget {
@@ -290,18 +305,16 @@ impl Core {
     #[inline]
     pub(crate) fn touch(&self, state: &ShardState, blob: BlobRef<'_>) {
         let stamping = self.policy().stamping();
-        if stamping != Stamping::Admission {
-            if stamping == Stamping::Recency {
-                state.clock().see_seconds(self.seconds());
-            }
-            state.clock().count(stamping, || self.now_ms() / 1_000);
-        }
-        if let Some(stamp) = state.clock().next(stamping, blob.access()) {
+        if let Some(stamp) = state.clock().next(stamping, blob.access(), || self.seconds()) {
             blob.set_access(stamp);
         }
         if let Some(idle) = blob.idle() {
-            // The later of two racing readers may lose by a moment; the deadline never passes the hard one.
-            blob.set_deadline_ms(self.now_ms().saturating_add(idle.idle_ms).min(idle.hard_ms));
+            // The later of two racing readers may lose by a moment; the deadline never passes the hard one. A clock that
+            // went back does not bring it nearer: its timer would come too late.
+            let moved = self.now_ms().saturating_add(idle.idle_ms).min(idle.hard_ms);
+            if blob.deadline_ms().is_none_or(|deadline| deadline < moved) {
+                blob.set_deadline_ms(moved);
+            }
         }
     }
 
@@ -493,9 +506,8 @@ impl Core {
                 Ok(done) => return Ok(done),
                 Err(Refusal::Op(error)) => return Err(error),
                 Err(Refusal::NoRoom { progress: true, .. }) => {}
-                Err(Refusal::NoRoom { need, progress: false }) => {
-                    self.make_room(shards.first().copied().unwrap_or(0), need)?;
-                }
+                // No shard is spared: the one that found no room may not be the one that holds what can go.
+                Err(Refusal::NoRoom { need, progress: false }) => self.make_room(usize::MAX, need)?,
             }
         }
     }

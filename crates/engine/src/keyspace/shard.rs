@@ -14,8 +14,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
 
-use super::blob::{BlobRef, Kind, ValueRef};
+use super::blob::{BlobRef, Idle, Kind, ValueRef};
 use super::index::{ShardIndex, Whereabouts};
+use crate::clock::UnixMillis;
 use crate::eviction::{AccessClock, GhostTable, Ring};
 use crate::expiry::ExpiryWheel;
 use crate::hash::KeyHash;
@@ -56,6 +57,28 @@ impl Cost {
 
     pub(crate) fn amounts(self) -> Amounts {
         Amounts { bytes: self.bytes(), entries: 1, weight: self.weight }
+    }
+}
+
+/// The expiry of an entry that has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Kept {
+    deadline_ms: u64,
+    pub(crate) idle: Option<Idle>,
+}
+
+impl Kept {
+    #[inline]
+    pub(crate) fn of(blob: BlobRef<'_>) -> Option<Self> {
+        blob.deadline_ms().map(|deadline_ms| Self { deadline_ms, idle: blob.idle() })
+    }
+
+    /// The deadline that no read moves, if there is one.
+    pub(crate) fn hard_ms(self) -> Option<u64> {
+        match self.idle {
+            Some(idle) => Some(idle.hard_ms).filter(|&hard| hard != UnixMillis::MAX.0),
+            None => Some(self.deadline_ms),
+        }
     }
 }
 
@@ -134,8 +157,15 @@ impl ShardState {
         if db == 0 { Some(&self.first) } else { self.others.get(usize::from(db) - 1) }
     }
 
+    /// The same, to take something out of it.
     #[inline]
-    pub(super) fn table_mut(&mut self, db: u16) -> &mut ShardIndex {
+    pub(super) fn table_mut(&mut self, db: u16) -> Option<&mut ShardIndex> {
+        if db == 0 { Some(&mut self.first) } else { self.others.get_mut(usize::from(db) - 1) }
+    }
+
+    /// The table of a database, made if need be.
+    #[inline]
+    pub(super) fn table_or_new(&mut self, db: u16) -> &mut ShardIndex {
         if db == 0 {
             return &mut self.first;
         }
@@ -144,6 +174,19 @@ impl ShardState {
             self.others.resize_with(index + 1, ShardIndex::new);
         }
         &mut self.others[index]
+    }
+
+    /// The bytes of the list of tables, the tables' own apart.
+    pub(super) fn list_bytes(&self) -> usize {
+        self.others.capacity() * size_of::<ShardIndex>()
+    }
+
+    /// The bytes that the list of tables will ask for to hold this database's, zero if it does.
+    pub(super) fn list_growth_bytes(&self, db: u16) -> usize {
+        if usize::from(db) <= self.others.capacity() {
+            return 0;
+        }
+        usize::from(db).max(2 * self.others.capacity()).max(4) * size_of::<ShardIndex>()
     }
 
     #[inline]
@@ -172,10 +215,15 @@ impl ShardState {
         self.wheel.next_due_ms()
     }
 
+    /// Whether so many timers belong to keys that are gone that dropping them is worth a sweep.
+    pub(super) fn timers_are_littered(&self) -> bool {
+        self.wheel.len() > 2 * self.volatile + 32
+    }
+
     /// Whether there is something to clean beside due timers.
     pub(crate) fn has_work(&self, invalidations: u32) -> bool {
         self.swept_at != invalidations
-            || self.wheel.len() > 2 * self.volatile + 256
+            || self.timers_are_littered()
             || self.tables().any(|(_, table)| table.is_sparse())
     }
 
@@ -188,7 +236,7 @@ impl ShardState {
     pub(crate) fn validate(&self, hasher: &crate::hash::KeyHasher, model: AllocatorModel) {
         let mut cost = Cost::default();
         let (mut entries, mut volatile, mut ring_entries, mut ring_cost) = (0, 0, 0, 0);
-        let mut index_bytes = 0;
+        let mut index_bytes = model.charge(self.list_bytes());
         for (_, table) in self.tables() {
             #[cfg(test)]
             table.validate(hasher);

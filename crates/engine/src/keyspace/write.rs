@@ -5,12 +5,12 @@
 //! not evicted to make room for it.
 
 use super::blob::{Blob, BlobRef};
-use super::shard::{Cost, ShardState};
+use super::shard::{Cost, Kept, ShardState};
 use super::{Core, Refusal};
-use crate::eviction::{Policy, Stamping, frequency, with_frequency, worth};
+use crate::eviction::{Policy, frequency, with_frequency, worth};
 use crate::expiry::{Timer, Verdict};
 use crate::hash::KeyHash;
-use crate::memory::{Amounts, Kind as Bytes, RESOURCES};
+use crate::memory::{Amounts, Kind as Bytes, RESOURCES, Resource};
 use crate::order::OrderedIndex;
 use crate::removal::{Bag, Dead, RemovalCause};
 use crate::stats::Counter;
@@ -21,6 +21,8 @@ const EVICT_STEP: usize = 16;
 const RING_STEP: usize = 64;
 /// Timers that one lock hold meets.
 pub(crate) const EXPIRE_STEP: u32 = 64;
+/// What the first table of a database in a shard asks for at the most.
+const FIRST_TABLE_BYTES: usize = 256;
 /// Timers that a writer meets on its way.
 const EXPIRE_SLICE: u32 = 8;
 
@@ -48,6 +50,8 @@ pub(crate) struct ShardWrite<'a> {
     shard: usize,
     db: u16,
     now_ms: Option<u64>,
+    /// Whether wheel, ring or ghosts may have changed since the accounts were settled.
+    dirty: bool,
 }
 
 impl<'a> ShardWrite<'a> {
@@ -58,7 +62,7 @@ impl<'a> ShardWrite<'a> {
         db: u16,
         bag: &'a mut Bag,
     ) -> Self {
-        Self { core, state, bag, shard, db, now_ms: None }
+        Self { core, state, bag, shard, db, now_ms: None, dirty: false }
     }
 
     /// The present time, read once a change.
@@ -106,7 +110,7 @@ impl<'a> ShardWrite<'a> {
         }
     }
 
-    /// The deadline, address and cost of a live entry: what a change needs to know before it reserves.
+    /// The expiry, address and cost of an entry: what a change needs to know before it reserves.
     #[inline]
     pub(crate) fn existing(&mut self, hash: KeyHash, key: &[u8]) -> Option<Existing> {
         // A negative copy is not there for readers, but a write replaces it.
@@ -115,7 +119,7 @@ impl<'a> ShardWrite<'a> {
         Some(Existing {
             live,
             address: blob.address(),
-            deadline_ms: blob.deadline_ms().filter(|_| live),
+            kept: Kept::of(blob).filter(|_| live),
             cost: Cost::of(blob, self.core.settings.model),
         })
     }
@@ -127,7 +131,8 @@ impl<'a> ShardWrite<'a> {
         let model = self.core.settings.model;
         let mut bytes = 0;
         if new_key {
-            let growth = self.state.table(self.db).map_or(256, |table| table.growth_bytes());
+            let growth = self.state.table(self.db).map_or(FIRST_TABLE_BYTES, |table| table.growth_bytes());
+            bytes += model.charge(self.state.list_growth_bytes(self.db));
             if growth > 0 {
                 bytes += model.charge(growth);
                 if self.wants_ghosts() {
@@ -196,6 +201,11 @@ impl<'a> ShardWrite<'a> {
     fn reserve_by_evicting(&mut self, need: Amounts, spare: Option<usize>) -> Result<(), Refusal> {
         self.core.check_fits(need)?;
         let mut progress = self.expire_due() > 0;
+        let timers = self.state.timers();
+        if self.sweep_timers(EXPIRE_STEP) {
+            self.settle();
+            progress |= self.state.timers() < timers;
+        }
         if progress && self.try_reserve(need) {
             return Ok(());
         }
@@ -227,13 +237,13 @@ impl<'a> ShardWrite<'a> {
 
     fn charge(&mut self, kind: Bytes, bytes: u64) {
         self.state.accounts.kinds[kind as usize] += bytes;
-        self.state.accounts.bytes.charge(bytes, self.core.budget(crate::memory::Resource::Bytes));
+        self.state.accounts.bytes.charge(bytes, self.core.budget(Resource::Bytes));
     }
 
     fn discharge(&mut self, kind: Bytes, bytes: u64) {
         let cell = &mut self.state.accounts.kinds[kind as usize];
         *cell = cell.checked_sub(bytes).expect("I2: no more leaves than was charged");
-        self.state.accounts.bytes.discharge(bytes, self.core.budget(crate::memory::Resource::Bytes));
+        self.state.accounts.bytes.discharge(bytes, self.core.budget(Resource::Bytes));
     }
 
     fn recharge(&mut self, kind: Bytes, now: u64) {
@@ -249,18 +259,26 @@ impl<'a> ShardWrite<'a> {
         self.charge(Bytes::Blobs, cost.blob);
         self.charge(Bytes::Objects, cost.object);
         let accounts = &mut self.state.accounts;
-        accounts.weight.charge(cost.weight, self.core.budget(crate::memory::Resource::Weight));
+        accounts.weight.charge(cost.weight, self.core.budget(Resource::Weight));
     }
 
     fn discharge_entry(&mut self, cost: Cost) {
         self.discharge(Bytes::Blobs, cost.blob);
         self.discharge(Bytes::Objects, cost.object);
         let accounts = &mut self.state.accounts;
-        accounts.weight.discharge(cost.weight, self.core.budget(crate::memory::Resource::Weight));
+        accounts.weight.discharge(cost.weight, self.core.budget(Resource::Weight));
     }
 
     /// Brings the accounts of wheel, ring and ghosts up to date.
+    #[inline]
     pub(super) fn settle(&mut self) {
+        if self.dirty {
+            self.settle_all();
+        }
+    }
+
+    fn settle_all(&mut self) {
+        self.dirty = false;
         let model = self.core.settings.model;
         let charge = |size| usize::try_from(model.charge(size)).unwrap_or(usize::MAX);
         self.recharge(Bytes::Wheel, self.state.wheel.heap_bytes(charge) as u64);
@@ -270,6 +288,49 @@ impl<'a> ShardWrite<'a> {
     }
 
     // ---- changing
+
+    /// Replaces the value of a plain entry by another plain one, in one look-up: the usual SET. `false` if there is
+    /// more to it, and then nothing was done.
+    #[inline]
+    pub(crate) fn replace_plain(&mut self, hash: KeyHash, blob: &mut Option<Blob>) -> bool {
+        let (core, db) = (self.core, self.db);
+        let Some(new) = blob.as_ref().map(Blob::get).filter(|new| new.is_plain()) else { return false };
+        if !self.state.flights.is_empty() {
+            return false;
+        }
+        let ShardState { first, others, accounts, clock, .. } = &mut *self.state;
+        let table = if db == 0 { Some(first) } else { others.get_mut(usize::from(db) - 1) };
+        let Some(slot) = table.and_then(|table| table.find_mut(hash, new.key())) else { return false };
+        let old = slot.blob();
+        if !old.is_plain() || old.pinned() {
+            return false;
+        }
+        let model = core.settings.model;
+        let (old_cost, new_cost) = (Cost::of(old, model), Cost::of(new, model));
+        if old_cost != new_cost {
+            let grows = new_cost.blob >= old_cost.blob
+                && new_cost.object == old_cost.object
+                && new_cost.weight == old_cost.weight;
+            if !grows || old.in_ring() {
+                return false;
+            }
+            let more = new_cost.blob - old_cost.blob;
+            if !accounts.bytes.reserve(more, core.budget(Resource::Bytes)) {
+                return false;
+            }
+            accounts.kinds[Bytes::Blobs as usize] += more;
+            accounts.bytes.charge(more, core.budget(Resource::Bytes));
+        }
+        let stamp = old.access();
+        new.set_in_ring(old.in_ring());
+        new.set_access(clock.next(core.policy().stamping(), stamp, || core.seconds()).unwrap_or(stamp));
+        if let Some(blob) = blob.take() {
+            let dead = slot.replace(blob, hash);
+            self.bag.push(Dead { blob: dead, cause: Some(RemovalCause::Replaced), database: db });
+        }
+        core.counters.add(Counter::Updates, 1);
+        true
+    }
 
     /// Puts an entry in; room was reserved (I1). What it replaces goes into the bag.
     pub(crate) fn put(&mut self, hash: KeyHash, blob: Blob, announce: Announce) -> Put {
@@ -295,12 +356,15 @@ impl<'a> ShardWrite<'a> {
         old_deadline: Option<u64>,
         announce: Announce,
     ) {
+        self.dirty = true;
         let (db, model) = (self.db, self.core.settings.model);
         let new_cost = Cost::of(blob.get(), model);
         let new_deadline = blob.get().deadline_ms();
         let stamping = self.core.policy().stamping();
-        let slot =
-            self.state.table_mut(db).find_mut(hash, blob.get().key()).expect("I1: the entry was just found");
+        let table = self.state.table_mut(db);
+        let slot = table
+            .and_then(|table| table.find_mut(hash, blob.get().key()))
+            .expect("I1: the entry was just found");
         let was = slot.blob();
         let (stamp, in_ring, pinned) = (was.access(), was.in_ring(), was.pinned());
         blob.get().set_in_ring(in_ring);
@@ -309,10 +373,7 @@ impl<'a> ShardWrite<'a> {
         let dead = slot.replace(blob, hash);
         if announce == Announce::Replaced {
             let slot = self.state.find(db, hash, dead.get().key()).expect("I1: the entry was just replaced");
-            if stamping != Stamping::Admission {
-                self.state.clock.count(stamping, || self.core.now_ms() / 1_000);
-            }
-            if let Some(stamp) = self.state.clock.next(stamping, stamp) {
+            if let Some(stamp) = self.state.clock.next(stamping, stamp, || self.core.seconds()) {
                 slot.set_access(stamp);
             }
             self.core.counters.add(Counter::Updates, 1);
@@ -334,16 +395,16 @@ impl<'a> ShardWrite<'a> {
     }
 
     fn insert(&mut self, hash: KeyHash, blob: Blob) {
+        self.dirty = true;
         let (db, model, core) = (self.db, self.core.settings.model, self.core);
         let cost = Cost::of(blob.get(), model);
         let policy = core.policy();
         let stamping = policy.stamping();
         let timer = Timer::new(hash.low48(), db);
-        if stamping == Stamping::Recency {
-            self.state.clock.see_seconds(core.seconds());
+        if policy == Policy::Admission {
+            self.state.clock.count_insertion();
         }
-        self.state.clock.count(stamping, || core.now_ms() / 1_000);
-        let mut stamp = self.state.clock.first(stamping);
+        let mut stamp = self.state.clock.first(stamping, core.seconds());
         if policy == Policy::Admission {
             if self.state.ghosts.take(hash.low48()) {
                 stamp = with_frequency(stamp, 1);
@@ -365,7 +426,7 @@ impl<'a> ShardWrite<'a> {
         }
         self.charge_entry(cost);
         let accounts = &mut self.state.accounts;
-        accounts.entries.charge(1, core.budget(crate::memory::Resource::Entries));
+        accounts.entries.charge(1, core.budget(Resource::Entries));
         self.add_to_table(hash, blob);
         core.counters.add(Counter::Insertions, 1);
         if policy == Policy::Admission {
@@ -375,7 +436,8 @@ impl<'a> ShardWrite<'a> {
 
     fn add_to_table(&mut self, hash: KeyHash, blob: Blob) {
         let (db, model, core) = (self.db, self.core.settings.model, self.core);
-        let table = self.state.table_mut(db);
+        let list_before = self.state.list_bytes();
+        let table = self.state.table_or_new(db);
         let before = table.allocated_bytes();
         table.insert_new(hash, blob, &core.hasher);
         let after = table.allocated_bytes();
@@ -384,14 +446,16 @@ impl<'a> ShardWrite<'a> {
                 let place = table.whereabouts();
                 core.shards[self.shard].set_whereabouts(place);
             }
-            self.charge(Bytes::Index, model.charge(after));
-            self.discharge(Bytes::Index, model.charge(before));
+            let list_after = self.state.list_bytes();
+            self.charge(Bytes::Index, model.charge(after) + model.charge(list_after));
+            self.discharge(Bytes::Index, model.charge(before) + model.charge(list_before));
             self.resize_ghosts();
         }
         self.state.clock.resize(self.state.len());
     }
 
     fn resize_ghosts(&mut self) {
+        self.dirty = true;
         let percent = usize::from(self.core.settings.admission.ghost_percent);
         let room: usize = self.state.tables().map(|(_, table)| table.capacity()).sum();
         let wanted = if self.wants_ghosts() { room * percent / 100 } else { 0 };
@@ -400,6 +464,7 @@ impl<'a> ShardWrite<'a> {
 
     /// Moves what is over the ring's share to main, as long as this shard has not been full (eviction I4).
     fn fill(&mut self) {
+        self.dirty = true;
         let entry_bytes = self.state.accounts.entry_bytes();
         if self.state.full_bytes != u64::MAX && entry_bytes >= self.state.full_bytes / 8 * 7 {
             return;
@@ -423,6 +488,7 @@ impl<'a> ShardWrite<'a> {
 
     /// Takes the ring mark off the entry that an item names, if it is there.
     fn leave_ring(&mut self, timer: Timer) {
+        self.dirty = true;
         let table = self.state.table(timer.db());
         let blob = table.and_then(|table| table.find_by_low48(timer.hash48(), &self.core.hasher));
         if let Some(blob) = blob.filter(|blob| blob.in_ring()) {
@@ -436,7 +502,8 @@ impl<'a> ShardWrite<'a> {
     /// Removes a key; it goes into the bag.
     pub(crate) fn remove(&mut self, hash: KeyHash, key: &[u8], cause: RemovalCause) -> bool {
         let db = self.db;
-        let Some(blob) = self.state.table_mut(db).remove(hash, key) else { return false };
+        let table = self.state.table_mut(db);
+        let Some(blob) = table.and_then(|table| table.remove(hash, key)) else { return false };
         self.after_removal(blob, db, cause);
         true
     }
@@ -444,7 +511,8 @@ impl<'a> ShardWrite<'a> {
     /// Takes a key out without telling anybody: its value has gone elsewhere.
     pub(crate) fn remove_silently(&mut self, hash: KeyHash, key: &[u8]) {
         let db = self.db;
-        if let Some(blob) = self.state.table_mut(db).remove(hash, key) {
+        let table = self.state.table_mut(db);
+        if let Some(blob) = table.and_then(|table| table.remove(hash, key)) {
             self.account_removal(blob.get(), db);
             self.bag.push(Dead { blob, cause: None, database: db });
         }
@@ -469,6 +537,12 @@ impl<'a> ShardWrite<'a> {
             RemovalCause::Evicted => Counter::EvictionsMain,
         };
         self.core.counters.add(counter, 1);
+        let from_main = cause == RemovalCause::Evicted && !blob.get().in_ring();
+        if self.core.policy() == Policy::Admission && !from_main {
+            // A key that was deleted or invalidated and comes back is no newcomer (and its old ring item, if there is
+            // one, must not push it out early); only a victim of main has had its chance.
+            self.state.ghosts.remember(self.core.hash(blob.get().key()).low48());
+        }
         if cause == RemovalCause::Expired {
             let deadline = blob.get().deadline_ms().unwrap_or(u64::MAX);
             let lag = self.now_ms().saturating_sub(deadline);
@@ -478,6 +552,7 @@ impl<'a> ShardWrite<'a> {
     }
 
     fn account_removal(&mut self, blob: BlobRef<'_>, db: u16) {
+        self.dirty = true;
         let (core, model) = (self.core, self.core.settings.model);
         let cost = Cost::of(blob, model);
         self.detach_flights_in(db, blob.key());
@@ -498,7 +573,7 @@ impl<'a> ShardWrite<'a> {
         }
         self.discharge_entry(cost);
         let accounts = &mut self.state.accounts;
-        accounts.entries.discharge(1, core.budget(crate::memory::Resource::Entries));
+        accounts.entries.discharge(1, core.budget(Resource::Entries));
     }
 
     fn sweep_ring(&mut self) {
@@ -519,6 +594,7 @@ impl<'a> ShardWrite<'a> {
         let old = blob.deadline_ms()?;
         blob.set_deadline_ms(deadline_ms);
         if deadline_ms < old {
+            self.dirty = true;
             self.state.wheel.arm(Timer::new(hash.low48(), self.db), deadline_ms);
         }
         Some(())
@@ -533,7 +609,7 @@ impl<'a> ShardWrite<'a> {
     ) -> Option<usize> {
         self.detach_flights(key);
         let (db, model) = (self.db, self.core.settings.model);
-        let slot = self.state.table_mut(db).find_mut(hash, key)?;
+        let slot = self.state.table_mut(db)?.find_mut(hash, key)?;
         let before = Cost::of(slot.blob(), model);
         let in_ring = slot.blob().in_ring();
         let bytes = slot.with_large(|root| {
@@ -570,6 +646,7 @@ impl<'a> ShardWrite<'a> {
 
     /// Evicts a step's worth.
     pub(super) fn evict_some(&mut self) {
+        self.sweep_timers(EXPIRE_STEP);
         for _ in 0..EVICT_STEP {
             if !self.evict_one(None) {
                 break;
@@ -593,16 +670,11 @@ impl<'a> ShardWrite<'a> {
     }
 
     fn evict(&mut self, victim: Victim) {
-        let (from_ring, hash) = {
-            let table = self.state.table_mut(victim.db);
-            let blob = table.remove_at(victim.hash, victim.address).expect("I2: the victim was just seen");
-            let from_ring = blob.get().in_ring();
-            self.after_removal(blob, victim.db, victim.cause);
-            (from_ring, victim.hash)
-        };
-        if from_ring && victim.cause == RemovalCause::Evicted {
-            self.state.ghosts.remember(hash.low48());
-        }
+        let table = self.state.table_mut(victim.db);
+        let blob = table
+            .and_then(|table| table.remove_at(victim.hash, victim.address))
+            .expect("I2: the victim was just seen");
+        self.after_removal(blob, victim.db, victim.cause);
     }
 
     /// The least worthy of a sample that `admits`, over all databases by their size.
@@ -671,6 +743,7 @@ impl<'a> ShardWrite<'a> {
     }
 
     fn admission_victim(&mut self, spare: Option<usize>) -> Option<Victim> {
+        self.dirty = true;
         for _ in 0..RING_STEP {
             if !self.ring_is_over() {
                 break;
@@ -703,6 +776,7 @@ impl<'a> ShardWrite<'a> {
 
     /// Follows a changed policy: what the old one kept for itself is taken down.
     pub(super) fn retune(&mut self) {
+        self.dirty = true;
         self.state.full_bytes = u64::MAX;
         if self.core.policy() != Policy::Admission {
             while let Some(timer) = self.state.ring.pop() {
@@ -712,10 +786,6 @@ impl<'a> ShardWrite<'a> {
         }
         self.resize_ghosts();
         self.state.clock.reset();
-        if self.core.policy().stamping() == Stamping::Recency {
-            let seconds = self.now_ms() / 1_000;
-            self.state.clock.see_seconds(seconds);
-        }
         self.settle();
     }
 
@@ -733,6 +803,8 @@ impl<'a> ShardWrite<'a> {
     pub(crate) fn unpin(&mut self, hash: KeyHash, key: &[u8]) -> bool {
         let db = self.db;
         let pin = (db, Box::from(key));
+        // A dead entry loses its pins here.
+        self.find(hash, key);
         let Some(count) = self.state.pins.get_mut(&pin) else { return false };
         *count -= 1;
         if *count == 0 {
@@ -750,6 +822,7 @@ impl<'a> ShardWrite<'a> {
     #[inline]
     pub(crate) fn expire_slice(&mut self) {
         if !self.state.wheel.is_empty() {
+            self.sweep_timers(EXPIRE_SLICE);
             if let Some(now) = self.now_ms {
                 if self.state.wheel.next_due_ms().is_some_and(|due| due <= now) {
                     self.expire(EXPIRE_SLICE);
@@ -766,6 +839,7 @@ impl<'a> ShardWrite<'a> {
     /// Removes entries whose time is over, meeting at most `budget` timers. Returns how many went, how many timers
     /// were met, and whether nothing due is left.
     pub(crate) fn expire(&mut self, budget: u32) -> (usize, u32, bool) {
+        self.dirty = true;
         let now = self.now_ms();
         let hasher = &self.core.hasher;
         let mut due: Vec<Timer> = Vec::new();
@@ -796,11 +870,12 @@ impl<'a> ShardWrite<'a> {
         (removed, progress.met, progress.done)
     }
 
-    /// Drops timers of keys that are gone, if they have become many; a step at a time.
-    pub(crate) fn sweep_timers(&mut self, budget: u32) {
-        if self.state.wheel.len() <= 2 * self.state.volatile + 256 {
-            return;
+    /// Drops timers of keys that are gone, if they have become many; a step at a time. Tells whether it looked.
+    pub(crate) fn sweep_timers(&mut self, budget: u32) -> bool {
+        if !self.state.timers_are_littered() {
+            return false;
         }
+        self.dirty = true;
         let hasher = &self.core.hasher;
         let ShardState { first, others, wheel, .. } = &mut *self.state;
         wheel.sweep(budget, |timer| {
@@ -809,6 +884,7 @@ impl<'a> ShardWrite<'a> {
             let blob = table.and_then(|table| table.find_by_low48(timer.hash48(), hasher));
             blob.is_some_and(|blob| blob.deadline_ms().is_some())
         });
+        true
     }
 
     // ---- clearing
@@ -817,11 +893,13 @@ impl<'a> ShardWrite<'a> {
     pub(crate) fn clear_some(&mut self, count: usize) -> bool {
         let db = self.db;
         let mut out = Vec::new();
-        self.state.table_mut(db).drain_some(count, &mut out);
+        if let Some(table) = self.state.table_mut(db) {
+            table.drain_some(count, &mut out);
+        }
         for blob in out {
             self.after_removal(blob, db, RemovalCause::Deleted);
         }
-        if self.state.table_mut(db).len() > 0 {
+        if self.state.table(db).is_some_and(|table| table.len() > 0) {
             return false;
         }
         self.state.flights.retain(|flight| !flight.is_in(db));
@@ -832,7 +910,7 @@ impl<'a> ShardWrite<'a> {
     /// Gives a table's memory back after many removals.
     pub(crate) fn shrink_table(&mut self) {
         let (db, model, core) = (self.db, self.core.settings.model, self.core);
-        let table = self.state.table_mut(db);
+        let Some(table) = self.state.table_mut(db) else { return };
         let before = table.allocated_bytes();
         if table.shrink(&core.hasher) {
             let after = table.allocated_bytes();
@@ -900,7 +978,8 @@ pub(crate) struct Existing {
     /// Whether readers see it (a negative copy is there, and not seen).
     pub(crate) live: bool,
     pub(crate) address: usize,
-    pub(crate) deadline_ms: Option<u64>,
+    /// The expiry that KEEPTTL keeps.
+    pub(crate) kept: Option<Kept>,
     pub(crate) cost: Cost,
 }
 
@@ -935,9 +1014,9 @@ impl Candidates<'_, '_> {
         let worth = if death.is_some() {
             i64::MIN
         } else {
-            let bytes_count = write.core.budget(crate::memory::Resource::Bytes).limit().is_some();
+            let bytes_count = write.core.budget(Resource::Bytes).limit().is_some();
             let cost = if bytes_count { Cost::of(blob, settings.model).bytes() } else { 1 };
-            worth(self.policy, &settings.admission, write.state.clock(), blob, cost)
+            worth(self.policy, &settings.admission, write.state.clock(), blob, cost, write.core.seconds())
         };
         if self.best.is_none_or(|(least, _)| worth < least) {
             let cause = death.unwrap_or(RemovalCause::Evicted);

@@ -330,6 +330,7 @@ impl<T: Element> Typed<T> {
     fn swap(&self, key: &[u8], old: Option<&Arc<T>>, new: Option<&Arc<T>>) -> Result<bool, OpError> {
         let object = new.map(|new| self.object(key, Arc::clone(new))).transpose()?;
         let times = SetOptions::new().or_ttl(self.ttl);
+        let weight_new = self.engine.fresh_weight(key);
         self.engine.core.write(self.engine.db, key, |write, hash| {
             let now = write.now_ms();
             let existing = write.existing(hash, key);
@@ -363,7 +364,7 @@ impl<T: Element> Typed<T> {
                 Some(kept) => kept,
                 None => {
                     let (deadline, idle) = write.core.times(&times, || now, None)?;
-                    (deadline, idle, None)
+                    (deadline, idle, weight_new)
                 }
             };
             let incoming = Incoming::Object(object.clone());

@@ -38,13 +38,14 @@ struct Leader<'a, T: Element, E: Send + Sync + 'static> {
 
 impl<T: Element, E: Send + Sync + 'static> Leader<'_, T, E> {
     fn land(mut self, result: Result<T, E>) -> Result<Arc<T>, LoadError<E>> {
-        self.landed = true;
         let counters = &self.typed.engine.core.counters;
         match result {
             Ok(value) => {
                 counters.add(Counter::Loads, 1);
                 let value = Arc::new(value);
+                // A panic of the user's Serialize, weigher or listener in here counts as one of the loader.
                 let installed = self.typed.install(self.key, &self.flight, &value);
+                self.landed = true;
                 self.flight.land(Outcome::Done(Arc::clone(&value)));
                 match installed {
                     // A value that finds no room is not kept; whoever asked for it gets it.
@@ -53,6 +54,7 @@ impl<T: Element, E: Send + Sync + 'static> Leader<'_, T, E> {
                 }
             }
             Err(error) => {
+                self.landed = true;
                 counters.add(Counter::LoadFailures, 1);
                 let error = Arc::new(error);
                 self.typed.leave(self.key, &self.flight);
@@ -237,16 +239,20 @@ impl<T: Element> Typed<T> {
             }
         };
         let times = SetOptions::new().or_ttl(self.ttl);
+        let weight = self.engine.weigh(key, &prepared);
         let stored = self.engine.core.write(self.engine.db, key, |write, hash| {
-            let attached = write.state().flights.iter().any(|entry| entry.is(flight));
+            // SWAPDB during the load has given the flight's database another name; then nothing is kept.
+            let db = write.db();
+            let attached = write.state().flights.iter().any(|entry| entry.is(flight) && entry.is_in(db));
             if !attached {
+                write.state().flights.retain(|entry| !entry.is(flight));
                 return Ok(());
             }
             let now = write.now_ms();
             let old = write.existing(hash, key);
             let mut draft = prepared.draft(key);
             (draft.deadline_ms, draft.idle) = write.core.times(&times, || now, None)?;
-            draft.weight = self.engine.weigh(key, &prepared);
+            draft.weight = weight;
             let blob = Blob::new(draft);
             write.reserve(blob.get(), old.as_ref())?;
             write.put(hash, blob, Announce::Replaced);

@@ -1,0 +1,26 @@
+//! An engine without limits does exactly what the model does.
+
+use proptest::prelude::*;
+
+use super::steps::step;
+use super::world::World;
+use crate::Engine;
+
+fn run(shards: usize, ordered: bool, steps: &[super::steps::Step]) {
+    let mut world = World::new(Engine::builder().shards(shards), ordered, false);
+    for step in steps {
+        world.run(step);
+    }
+}
+
+proptest! {
+    #[test]
+    fn one_shard_behaves_as_the_model(steps in prop::collection::vec(step(9_000), 1..60)) {
+        run(1, true, &steps);
+    }
+
+    #[test]
+    fn many_shards_behave_as_the_model(steps in prop::collection::vec(step(9_000), 1..60)) {
+        run(8, false, &steps);
+    }
+}

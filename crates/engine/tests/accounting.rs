@@ -1,0 +1,195 @@
+//! The accounts against the allocator: what the engine says it uses is what it has asked for.
+//!
+//! The counting allocator sees every allocation of this thread. After each step the difference between what is held
+//! now and what was held when the engine was empty must be `total() - fixed`, to the byte, under both models:
+//! entries, large strings, decoded objects (whose weigher tells their heap), tables, ring, ghosts and timers.
+//!
+//! Outside the accounts, and therefore kept out of the exact runs: a thread's counters (4 KiB per sixteen threads),
+//! the table of invalidation tokens (16 KiB with the first invalidation), pins, flights under way, names of keyspaces, tags of cached copies, and the skip list of the ordered index, which is
+//! an estimate. COPY of a large string shares its bytes and charges both owners; that errs on the safe side, and is
+//! checked as an inequality.
+
+use larder::{AllocatorModel, Builder, Engine, Policy};
+use larder_testkit::{CountingAllocator, Generator, Held, Operation, Profile, Subject};
+use proptest::prelude::*;
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
+
+const MODELS: [AllocatorModel; 2] = [AllocatorModel::Requested, AllocatorModel::Glibc];
+
+/// What an exact run may draw.
+fn exact() -> Profile {
+    Profile { copies: false, extras: false, ..Profile::default() }
+}
+
+/// An empty engine, and what the thread held when it was empty.
+struct Measured {
+    subject: Subject,
+    model: AllocatorModel,
+    empty: Held,
+}
+
+impl Measured {
+    fn new(builder: Builder, model: AllocatorModel) -> Self {
+        let subject = Subject::new(builder, model).expect("valid settings");
+        // The first count gives the thread its counters, the first invalidation makes the table of tokens.
+        subject.engine().get("absent").expect("a read is never refused");
+        subject.engine().invalidate("absent").expect("an invalidation is never refused");
+        Self { subject, model, empty: CountingAllocator::held() }
+    }
+
+    fn held(&self) -> u64 {
+        CountingAllocator::held().since(self.empty).bytes(self.model)
+    }
+
+    fn charged(&self) -> u64 {
+        let usage = self.subject.engine().memory_usage();
+        usage.total() - usage.fixed
+    }
+
+    fn check(&self, step: usize, operation: &Operation) {
+        let (held, charged) = (self.held(), self.charged());
+        let usage = self.subject.engine().memory_usage();
+        assert_eq!(charged, held, "{:?}, step {step}, after {operation:?}: charged, held; {usage:?}", self.model);
+    }
+
+    /// Applies all, and checks after every `interval`th.
+    fn run(&self, operations: &[Operation], interval: usize) {
+        for (step, operation) in operations.iter().enumerate() {
+            drop(self.subject.apply(operation));
+            if step % interval == 0 {
+                self.check(step, operation);
+            }
+        }
+    }
+
+    fn empty_again(&self) {
+        self.subject.engine().flush_all().expect("a flush is never refused");
+        let usage = self.subject.engine().memory_usage();
+        assert_eq!((usage.blobs, usage.objects), (0, 0), "an empty engine has no entries");
+        assert_eq!(self.charged(), self.held(), "an empty engine");
+    }
+}
+
+fn builders() -> Vec<(&'static str, Builder)> {
+    let builder = || Engine::builder().seed(11).shards(4);
+    let mut builders = vec![
+        ("unlimited", builder()),
+        ("one shard", Engine::builder().seed(3).shards(1)),
+        ("entries", builder().max_entries(150)),
+        ("weight", builder().max_weight(9_000, |key, value| (key.len() + value.len()) as u32)),
+        ("idle", builder().time_to_live(std::time::Duration::from_secs(60)).ttl_jitter(0.2)),
+    ];
+    for policy in Policy::ALL {
+        builders.push(("bytes", builder().max_memory(200 << 10).policy(policy)));
+    }
+    builders
+}
+
+#[test]
+fn long_runs_are_charged_to_the_byte() {
+    for model in MODELS {
+        for (number, (name, builder)) in builders().into_iter().enumerate() {
+            println!("{model:?} {name} {number}");
+            let operations: Vec<_> = Generator::new(number as u64, exact()).take(6_000).collect();
+            let measured = Measured::new(builder, model);
+            measured.run(&operations, 3);
+            measured.empty_again();
+        }
+    }
+}
+
+#[test]
+fn growth_is_charged_to_the_byte() {
+    for model in MODELS {
+        let measured = Measured::new(Engine::builder().seed(5).shards(2), model);
+        let engine = measured.subject.engine();
+        for i in 0..40_000u32 {
+            let options = larder::SetOptions::new().ttl(std::time::Duration::from_secs(u64::from(i % 900) + 1));
+            engine.set_with(i.to_le_bytes(), "v", options).expect("there is no limit");
+            if i % 101 == 0 {
+                assert_eq!(measured.charged(), measured.held(), "{model:?}, {i} keys");
+            }
+        }
+        for step in 0..1_000 {
+            measured.subject.clock().advance(std::time::Duration::from_secs(1));
+            engine.maintain(larder::Budget::keys(1_000));
+            assert_eq!(measured.charged(), measured.held(), "{model:?}, second {step}");
+        }
+        assert_eq!(engine.len(), Ok(0));
+        measured.empty_again();
+    }
+}
+
+#[test]
+fn many_keyspaces_are_charged_to_the_byte() {
+    for model in MODELS {
+        let measured = Measured::new(Engine::builder().seed(5).shards(8), model);
+        let engine = measured.subject.engine();
+        let names: Vec<_> = (0..300).map(|i| engine.keyspace(&format!("space {i}")).expect("room for names")).collect();
+        // Names lie outside the accounts; what comes from here on does not.
+        let (held, charged) = (measured.held(), measured.charged());
+        for (number, space) in names.iter().enumerate() {
+            space.remove("never there").expect("never refused");
+            space.set("k", "v").expect("there is no limit");
+            assert_eq!(measured.charged() - charged, measured.held() - held, "{model:?}, keyspace {number}");
+        }
+    }
+}
+
+#[test]
+fn copies_are_never_charged_less_than_they_take() {
+    for model in MODELS {
+        let profile = Profile { extras: false, value_bytes_max: 6_000, names: 40, ..Profile::default() };
+        let operations: Vec<_> = Generator::new(9, profile).take(5_000).collect();
+        let measured = Measured::new(Engine::builder().seed(1).shards(2), model);
+        for (step, operation) in operations.iter().enumerate() {
+            drop(measured.subject.apply(operation));
+            let (held, charged) = (measured.held(), measured.charged());
+            assert!(held <= charged, "step {step}, {operation:?}: held {held}, charged {charged}");
+        }
+        measured.empty_again();
+    }
+}
+
+#[test]
+fn the_ordered_index_is_estimated() {
+    let measured = Measured::new(Engine::builder().seed(1).shards(2).ordered_index(true), AllocatorModel::Glibc);
+    for i in 0..20_000u32 {
+        measured.subject.engine().set(format!("user:{i}"), "value").expect("there is no limit");
+    }
+    let (held, charged) = (measured.held(), measured.charged());
+    let apart = held.abs_diff(charged);
+    assert!(apart * 20 < held, "within 5 percent: held {held}, charged {charged}");
+}
+
+/// The fixed part covers what an engine holds before its first key.
+#[test]
+fn the_fixed_part_covers_an_empty_engine() {
+    for (shards, databases) in [(1, 16), (256, 16), (64, 1_000)] {
+        let before = CountingAllocator::held();
+        let builder = Engine::builder().shards(shards).databases(databases).max_memory(64 << 20);
+        let engine = builder.allocator_model(AllocatorModel::Glibc).build().expect("valid settings");
+        let held = CountingAllocator::held().since(before).glibc;
+        let fixed = engine.memory_usage().fixed;
+        assert!(held <= fixed && fixed <= held + held / 4 + 20_000, "held {held}, fixed {fixed}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_run_is_charged_to_the_byte(
+        operations in exact().operations(400),
+        choice in 0..14usize,
+        glibc in any::<bool>(),
+    ) {
+        let model = MODELS[usize::from(glibc)];
+        let (_, builder) = builders().swap_remove(choice % builders().len());
+        let measured = Measured::new(builder, model);
+        measured.run(&operations, 1);
+        measured.empty_again();
+    }
+}
