@@ -12,7 +12,7 @@
 //! - F5: under `cfg(fuzzing)` the engine's own `validate()` holds after every operation.
 //!
 //! `input` is the byte format, `operation` the list of operations, `model` what they mean, `driver` the
-//! two side by side, `seeds` the committed corpus. Not covered: threads, typed values, listeners.
+//! two side by side, `seeds` the committed corpus. Not covered: threads, loaders, listeners.
 
 mod driver;
 mod input;

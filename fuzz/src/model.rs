@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::operation::{Condition, Expiry, Index, Operation};
+use crate::operation::{Condition, Expiry, Index, Operation, Place, When, pair_places, together};
 
 /// What a call answers when it is not refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,18 +12,20 @@ pub(crate) enum Answer {
     Nothing,
     Flag(bool),
     Number(i64),
+    Typed(Option<i64>),
     Bytes(Option<Vec<u8>>),
     Many(Vec<Option<Vec<u8>>>),
     /// `None` without the key, `Some(None)` without a deadline, else the milliseconds left.
     Left(Option<Option<u64>>),
     /// Sorted, each once.
-    Keys(Vec<Vec<u8>>),
+    Keys(Vec<Place>),
 }
 
 /// Why a call is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     NotAnInteger,
+    Codec,
     Overflow,
     NoSuchKey,
     SameObject,
@@ -38,7 +40,7 @@ pub(crate) struct Entry {
 
 #[derive(Debug)]
 pub(crate) struct Model {
-    entries: BTreeMap<Vec<u8>, Entry>,
+    entries: BTreeMap<Place, Entry>,
     pub(crate) now_ms: u64,
 }
 
@@ -47,39 +49,38 @@ impl Model {
         Self { entries: BTreeMap::new(), now_ms }
     }
 
-    pub(crate) fn entry(&self, key: &[u8]) -> Option<&Entry> {
+    pub(crate) fn entry(&self, key: &Place) -> Option<&Entry> {
         self.entries.get(key)
     }
 
     /// Takes over that the engine has evicted a key.
-    pub(crate) fn forget(&mut self, key: &[u8]) {
+    pub(crate) fn forget(&mut self, key: &Place) {
         self.entries.remove(key);
     }
 
-    pub(crate) fn keys(&self) -> Vec<Vec<u8>> {
+    pub(crate) fn places(&self) -> Vec<Place> {
         self.entries.keys().cloned().collect()
     }
 
     pub(crate) fn apply(&mut self, operation: &Operation) -> Result<Answer, Refusal> {
         match operation {
-            Operation::Get { key, .. } => Ok(Answer::Bytes(self.value(&key.bytes()))),
+            Operation::Get { key, .. } => Ok(Answer::Bytes(self.value(&key.place()))),
             Operation::GetMany { keys } => {
-                Ok(Answer::Many(keys.iter().flatten().map(|key| self.value(&key.bytes())).collect()))
+                Ok(Answer::Many(together(keys).iter().map(|place| self.value(place)).collect()))
             }
             Operation::GetRange { key, start, end } => {
-                let value = self.value(&key.bytes()).unwrap_or_default();
+                let value = self.value(&key.place()).unwrap_or_default();
                 Ok(Answer::Bytes(Some(range(&value, *start, *end).to_vec())))
             }
             Operation::Strlen { key } => {
-                Ok(Answer::Number(length(&self.value(&key.bytes()).unwrap_or_default())))
+                Ok(Answer::Number(length(&self.value(&key.place()).unwrap_or_default())))
             }
-            Operation::Exists { key } => Ok(Answer::Flag(self.entries.contains_key(&key.bytes()))),
-            Operation::Ttl { key } => Ok(Answer::Left(self.left_ms(&key.bytes()))),
-            Operation::Scan { .. } => Ok(Answer::Keys(self.keys())),
+            Operation::Exists { key } => Ok(Answer::Flag(self.entries.contains_key(&key.place()))),
+            Operation::Ttl { key } => Ok(Answer::Left(self.left_ms(&key.place()))),
+            Operation::Scan { .. } => Ok(Answer::Keys(self.places())),
             Operation::Advance { span } => {
                 self.now_ms += span.millis();
-                let now_ms = self.now_ms;
-                self.entries.retain(|_, entry| entry.deadline_ms.is_none_or(|deadline| now_ms < deadline));
+                self.bury();
                 Ok(Answer::Nothing)
             }
             Operation::Maintain { .. } => Ok(Answer::Nothing),
@@ -89,39 +90,57 @@ impl Model {
 
     fn write(&mut self, operation: &Operation) -> Result<Answer, Refusal> {
         match operation {
-            Operation::Set { key, value } => self.set(key.bytes(), value.bytes(), None),
+            Operation::Set { key, value } => self.set(key.place(), value.bytes(), None),
             Operation::SetWith { key, value, condition, expiry } => {
-                Ok(Answer::Flag(self.set_with(key.bytes(), value.bytes(), condition, expiry)))
+                Ok(Answer::Flag(self.set_with(key.place(), value.bytes(), condition, expiry)))
             }
             Operation::SetMany { pairs } => {
-                for (key, value) in pairs.iter().flatten() {
-                    self.set(key.bytes(), value.bytes(), None)?;
+                for (place, value) in pair_places(pairs) {
+                    self.set(place, value, None)?;
                 }
                 Ok(Answer::Nothing)
             }
+            Operation::SetManyIfAbsent { pairs } => {
+                let pairs = pair_places(pairs);
+                let absent = pairs.iter().all(|(place, _)| !self.entries.contains_key(place));
+                for (place, value) in pairs.into_iter().filter(|_| absent) {
+                    self.set(place, value, None)?;
+                }
+                Ok(Answer::Flag(absent))
+            }
+            Operation::TypedSet { key, number } => {
+                self.set(key.place(), number.to_string().into_bytes(), None)
+            }
+            Operation::TypedGet { key } => Ok(Answer::Typed(self.typed(&key.place())?)),
+            Operation::TypedAdd { key, by } => {
+                let sum = self.typed(&key.place())?.unwrap_or(0).wrapping_add(*by);
+                self.or_empty(key.place()).value = sum.to_string().into_bytes();
+                Ok(Answer::Typed(Some(sum)))
+            }
+            Operation::GetEx { key, expiry } => self.get_ex(&key.place(), expiry),
             Operation::GetSet { key, value } => {
-                let before = self.value(&key.bytes());
-                self.set(key.bytes(), value.bytes(), None)?;
+                let before = self.value(&key.place());
+                self.set(key.place(), value.bytes(), None)?;
                 Ok(Answer::Bytes(before))
             }
             Operation::GetDel { key } => {
-                Ok(Answer::Bytes(self.entries.remove(&key.bytes()).map(|entry| entry.value)))
+                Ok(Answer::Bytes(self.entries.remove(&key.place()).map(|entry| entry.value)))
             }
-            Operation::Remove { key } => Ok(Answer::Flag(self.entries.remove(&key.bytes()).is_some())),
+            Operation::Remove { key } => Ok(Answer::Flag(self.entries.remove(&key.place()).is_some())),
             Operation::Del { keys } => {
-                let keys = keys.iter().flatten();
-                let gone = keys.filter(|key| self.entries.remove(&key.bytes()).is_some()).count();
+                let gone =
+                    together(keys).iter().filter(|place| self.entries.remove(*place).is_some()).count();
                 Ok(Answer::Number(i64::try_from(gone).expect("at most three keys")))
             }
             Operation::Append { key, value } => {
-                let entry = self.or_empty(key.bytes());
+                let entry = self.or_empty(key.place());
                 entry.value.extend(value.bytes());
                 Ok(Answer::Number(length(&entry.value)))
             }
             Operation::SetRange { key, offset, value } => {
-                Ok(Answer::Number(self.set_range(key.bytes(), usize::from(*offset), &value.bytes())))
+                Ok(Answer::Number(self.set_range(key.place(), usize::from(*offset), &value.bytes())))
             }
-            Operation::IncrBy { key, by } => self.incr_by(key.bytes(), *by),
+            Operation::IncrBy { key, by } => self.incr_by(key.place(), *by),
             Operation::Flush {} => {
                 self.entries.clear();
                 Ok(Answer::Nothing)
@@ -135,61 +154,136 @@ impl Model {
         match operation {
             Operation::Expire { key, span } => {
                 let deadline_ms = self.now_ms + span.millis();
-                let entry = self.entries.get_mut(&key.bytes());
+                let entry = self.entries.get_mut(&key.place());
                 Ok(Answer::Flag(entry.map(|entry| entry.deadline_ms = Some(deadline_ms)).is_some()))
             }
             Operation::Persist { key } => {
-                let entry = self.entries.get_mut(&key.bytes());
+                let entry = self.entries.get_mut(&key.place());
                 Ok(Answer::Flag(entry.is_some_and(|entry| entry.deadline_ms.take().is_some())))
             }
             Operation::Rename { from, to } => {
-                let entry = self.entries.remove(&from.bytes()).ok_or(Refusal::NoSuchKey)?;
-                self.entries.insert(to.bytes(), entry);
+                let entry = self.entries.remove(&from.place()).ok_or(Refusal::NoSuchKey)?;
+                self.entries.insert(to.beside(*from), entry);
                 Ok(Answer::Nothing)
             }
-            Operation::Copy { from, to, replace } => self.copy(&from.bytes(), to.bytes(), *replace),
+            Operation::Copy { from, to, replace } => self.copy(&from.place(), to.place(), *replace),
+            Operation::MoveTo { key, db } => {
+                let moved = self.copy(&key.place(), (db.number(), key.bytes()), false)?;
+                if moved == Answer::Flag(true) {
+                    self.entries.remove(&key.place());
+                }
+                Ok(moved)
+            }
+            Operation::ExpireAt { key, at, when } => {
+                let acts = self.expire_at(&key.place(), at.at_ms(self.now_ms), when);
+                Ok(Answer::Flag(acts))
+            }
+            Operation::Swap { a, b } => {
+                let (a, b) = (a.number(), b.number());
+                let entries = std::mem::take(&mut self.entries);
+                let swapped = |db| {
+                    if db == a {
+                        b
+                    } else if db == b {
+                        a
+                    } else {
+                        db
+                    }
+                };
+                self.entries = entries.into_iter().map(|((db, name), e)| ((swapped(db), name), e)).collect();
+                Ok(Answer::Nothing)
+            }
             other => unreachable!("{other:?} is handled before"),
         }
     }
 
-    fn value(&self, key: &[u8]) -> Option<Vec<u8>> {
+    fn value(&self, key: &Place) -> Option<Vec<u8>> {
         self.entries.get(key).map(|entry| entry.value.clone())
     }
 
-    fn left_ms(&self, key: &[u8]) -> Option<Option<u64>> {
+    fn left_ms(&self, key: &Place) -> Option<Option<u64>> {
         self.entries.get(key).map(|entry| entry.deadline_ms.map(|deadline| deadline - self.now_ms))
     }
 
-    fn or_empty(&mut self, key: Vec<u8>) -> &mut Entry {
+    fn or_empty(&mut self, key: Place) -> &mut Entry {
         self.entries.entry(key).or_insert(Entry { value: Vec::new(), deadline_ms: None })
     }
 
-    fn set(&mut self, key: Vec<u8>, value: Vec<u8>, deadline_ms: Option<u64>) -> Result<Answer, Refusal> {
+    fn set(&mut self, key: Place, value: Vec<u8>, deadline_ms: Option<u64>) -> Result<Answer, Refusal> {
         self.entries.insert(key, Entry { value, deadline_ms });
         Ok(Answer::Nothing)
     }
 
     /// Tells whether the value was stored.
-    fn set_with(&mut self, key: Vec<u8>, value: Vec<u8>, condition: &Condition, expiry: &Expiry) -> bool {
+    fn set_with(&mut self, key: Place, value: Vec<u8>, condition: &Condition, expiry: &Expiry) -> bool {
         let before = self.entries.get(&key);
         let takes_place = match condition {
             Condition::Always {} => true,
             Condition::IfAbsent {} => before.is_none(),
             Condition::IfPresent {} => before.is_some(),
+            Condition::IfEqual { value } => before.is_some_and(|entry| entry.value == value.bytes()),
+            Condition::IfNotEqual { value } => before.is_none_or(|entry| entry.value != value.bytes()),
         };
         if takes_place {
-            let deadline_ms = match expiry {
-                Expiry::None {} => None,
-                Expiry::After { span } => Some(self.now_ms + span.millis()),
-                Expiry::Keep {} => before.and_then(|entry| entry.deadline_ms),
-            };
+            let deadline_ms = self.deadline(expiry, before.and_then(|entry| entry.deadline_ms));
             self.entries.insert(key, Entry { value, deadline_ms });
+            self.bury();
         }
         takes_place
     }
 
+    fn deadline(&self, expiry: &Expiry, before: Option<u64>) -> Option<u64> {
+        match expiry {
+            Expiry::None {} => None,
+            Expiry::After { span } => Some(self.now_ms + span.millis()),
+            Expiry::Keep {} => before,
+            Expiry::At { at } => Some(at.at_ms(self.now_ms)),
+        }
+    }
+
+    /// Removes what is past its deadline.
+    fn bury(&mut self) {
+        let now_ms = self.now_ms;
+        self.entries.retain(|_, entry| entry.deadline_ms.is_none_or(|deadline| now_ms < deadline));
+    }
+
+    /// Tells whether the deadline was set; one that has passed removes the key.
+    fn expire_at(&mut self, key: &Place, at_ms: u64, when: &When) -> bool {
+        let Some(entry) = self.entries.get_mut(key) else { return false };
+        let acts = match (when, entry.deadline_ms) {
+            (When::Always {}, _)
+            | (When::IfNone {} | When::IfEarlier {}, None)
+            | (When::IfAny {}, Some(_)) => true,
+            (When::IfNone {}, Some(_)) | (When::IfAny {} | When::IfLater {}, None) => false,
+            (When::IfLater {}, Some(before)) => at_ms > before,
+            (When::IfEarlier {}, Some(before)) => at_ms < before,
+        };
+        if acts {
+            entry.deadline_ms = Some(at_ms);
+            self.bury();
+        }
+        acts
+    }
+
+    /// Reads, and sets the deadline; an expiry of the default kind leaves it.
+    fn get_ex(&mut self, key: &Place, expiry: &Expiry) -> Result<Answer, Refusal> {
+        let value = self.value(key);
+        let before = self.entries.get(key).and_then(|entry| entry.deadline_ms);
+        let after = if *expiry == (Expiry::None {}) { before } else { self.deadline(expiry, before) };
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.deadline_ms = after;
+        }
+        self.bury();
+        Ok(Answer::Bytes(value))
+    }
+
+    fn typed(&self, key: &Place) -> Result<Option<i64>, Refusal> {
+        let Some(entry) = self.entries.get(key) else { return Ok(None) };
+        integer(&entry.value).map(Some).ok_or(Refusal::Codec)
+    }
+
     /// The new length. An empty patch makes nothing longer and no key.
-    fn set_range(&mut self, key: Vec<u8>, offset: usize, patch: &[u8]) -> i64 {
+    fn set_range(&mut self, key: Place, offset: usize, patch: &[u8]) -> i64 {
         if patch.is_empty() {
             return length(&self.value(&key).unwrap_or_default());
         }
@@ -202,7 +296,7 @@ impl Model {
         length(&entry.value)
     }
 
-    fn incr_by(&mut self, key: Vec<u8>, by: i64) -> Result<Answer, Refusal> {
+    fn incr_by(&mut self, key: Place, by: i64) -> Result<Answer, Refusal> {
         let before = match self.entries.get(&key) {
             Some(entry) => integer(&entry.value).ok_or(Refusal::NotAnInteger)?,
             None => 0,
@@ -212,8 +306,8 @@ impl Model {
         Ok(Answer::Number(after))
     }
 
-    fn copy(&mut self, from: &[u8], to: Vec<u8>, replace: bool) -> Result<Answer, Refusal> {
-        if *from == *to {
+    fn copy(&mut self, from: &Place, to: Place, replace: bool) -> Result<Answer, Refusal> {
+        if *from == to {
             return Err(Refusal::SameObject);
         }
         let Some(entry) = self.entries.get(from).cloned() else { return Ok(Answer::Flag(false)) };

@@ -66,7 +66,15 @@ coded! {
     20 => Scan { page: u8 },
     21 => Advance { span: Span },
     22 => Maintain { keys: u8 },
-    23 => Flush { }
+    23 => Flush { },
+    24 => ExpireAt { key: Key, at: Moment, when: When },
+    25 => MoveTo { key: Key, db: Database },
+    26 => Swap { a: Database, b: Database },
+    27 => SetManyIfAbsent { pairs: [Option<(Key, Value)>; 3] },
+    28 => TypedSet { key: Key, number: i64 },
+    29 => TypedGet { key: Key },
+    30 => TypedAdd { key: Key, by: i64 },
+    31 => GetEx { key: Key, expiry: Expiry }
 }
 
 coded! {
@@ -83,7 +91,27 @@ coded! {
     Condition,
     0 => Always { },
     1 => IfAbsent { },
-    2 => IfPresent { }
+    2 => IfPresent { },
+    3 => IfEqual { value: Value },
+    4 => IfNotEqual { value: Value }
+}
+
+coded! {
+    /// On which present deadline an EXPIREAT acts.
+    When,
+    0 => Always { },
+    1 => IfNone { },
+    2 => IfAny { },
+    3 => IfLater { },
+    4 => IfEarlier { }
+}
+
+coded! {
+    /// A point in time, seen from now.
+    Moment,
+    0 => Later { span: Span },
+    1 => Now { },
+    2 => Earlier { span: Span }
 }
 
 coded! {
@@ -91,7 +119,8 @@ coded! {
     Expiry,
     0 => None { },
     1 => After { span: Span },
-    2 => Keep { }
+    2 => Keep { },
+    3 => At { at: Moment }
 }
 
 coded! {
@@ -131,11 +160,63 @@ impl Span {
     }
 }
 
-/// A key by its number: few keys, so that operations meet; some of them long, one empty.
+impl Moment {
+    pub(crate) fn at_ms(&self, now_ms: u64) -> u64 {
+        match self {
+            Self::Later { span } => now_ms + span.millis(),
+            Self::Now {} => now_ms,
+            Self::Earlier { span } => now_ms.saturating_sub(span.millis()),
+        }
+    }
+}
+
+/// One of the three databases that inputs use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Database(pub(crate) u8);
+
+impl Database {
+    pub(crate) const COUNT: u8 = 3;
+
+    pub(crate) fn number(self) -> u8 {
+        self.0 % Self::COUNT
+    }
+}
+
+impl Field for Database {
+    fn decode(input: &mut Input<'_>) -> Option<Self> {
+        input.take().map(Self)
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.0.encode(out);
+    }
+}
+
+/// A database's number and a key's name in it.
+pub(crate) type Place = (u8, Vec<u8>);
+
+/// A key by its number: few keys, so that operations meet; some of them long, one empty, some in other databases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Key(pub(crate) u8);
 
 impl Key {
+    /// The database: 0 for numbers below 80 and for the odd ones at the end.
+    pub(crate) fn db(self) -> u8 {
+        match self.0 {
+            240..=255 => 0,
+            number => number / 80,
+        }
+    }
+
+    pub(crate) fn place(self) -> Place {
+        (self.db(), self.bytes())
+    }
+
+    /// The same name in the database of `other`, for calls that know only one.
+    pub(crate) fn beside(self, other: Self) -> Place {
+        (other.db(), self.bytes())
+    }
+
     pub(crate) fn bytes(self) -> Vec<u8> {
         match self.0 {
             255 => Vec::new(),
@@ -225,8 +306,8 @@ impl Field for Setup {
 
 impl Operation {
     /// The keys that the operation reads or writes by name.
-    pub(crate) fn keys(&self) -> Vec<Vec<u8>> {
-        let keys: Vec<Key> = match self {
+    pub(crate) fn places(&self) -> Vec<Place> {
+        match self {
             Self::Get { key, .. }
             | Self::Set { key, .. }
             | Self::SetWith { key, .. }
@@ -241,12 +322,36 @@ impl Operation {
             | Self::Exists { key }
             | Self::Expire { key, .. }
             | Self::Persist { key }
-            | Self::Ttl { key } => vec![*key],
-            Self::GetMany { keys } | Self::Del { keys } => keys.iter().flatten().copied().collect(),
-            Self::SetMany { pairs } => pairs.iter().flatten().map(|(key, _)| *key).collect(),
-            Self::Rename { from, to } | Self::Copy { from, to, .. } => vec![*from, *to],
-            Self::Scan { .. } | Self::Advance { .. } | Self::Maintain { .. } | Self::Flush {} => Vec::new(),
-        };
-        keys.into_iter().map(Key::bytes).collect()
+            | Self::ExpireAt { key, .. }
+            | Self::TypedSet { key, .. }
+            | Self::TypedGet { key }
+            | Self::TypedAdd { key, .. }
+            | Self::GetEx { key, .. }
+            | Self::Ttl { key } => vec![key.place()],
+            Self::GetMany { keys } | Self::Del { keys } => together(keys),
+            Self::SetMany { pairs } | Self::SetManyIfAbsent { pairs } => {
+                pair_places(pairs).into_iter().map(|(place, _)| place).collect()
+            }
+            Self::Rename { from, to } => vec![from.place(), to.beside(*from)],
+            Self::Copy { from, to, .. } => vec![from.place(), to.place()],
+            Self::MoveTo { key, db } => vec![key.place(), (db.number(), key.bytes())],
+            Self::Scan { .. }
+            | Self::Advance { .. }
+            | Self::Maintain { .. }
+            | Self::Swap { .. }
+            | Self::Flush {} => Vec::new(),
+        }
     }
+}
+
+/// Several keys in the database of the first.
+pub(crate) fn together(keys: &[Option<Key>; 3]) -> Vec<Place> {
+    let Some(first) = keys.iter().flatten().next() else { return Vec::new() };
+    keys.iter().flatten().map(|key| key.beside(*first)).collect()
+}
+
+/// Several pairs in the database of the first.
+pub(crate) fn pair_places(pairs: &[Option<(Key, Value)>; 3]) -> Vec<(Place, Vec<u8>)> {
+    let Some((first, _)) = pairs.iter().flatten().next() else { return Vec::new() };
+    pairs.iter().flatten().map(|(key, value)| (key.beside(*first), value.bytes())).collect()
 }

@@ -5,7 +5,9 @@
 //! --no-default-features`.
 
 use crate::input::Field;
-use crate::operation::{Condition, Expiry, Index, Key, Limit, Operation, Reading, Setup, Span, Value};
+use crate::operation::{
+    Condition, Database, Expiry, Index, Key, Limit, Moment, Operation, Reading, Setup, Span, Value, When,
+};
 
 const K1: Key = Key(1);
 const K2: Key = Key(2);
@@ -25,6 +27,10 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("wheel", encoded(unbounded(0), &wheel())),
         ("names", encoded(unbounded(3), &names())),
         ("lengths", encoded(unbounded(0), &lengths())),
+        ("conditions", encoded(unbounded(1), &conditions())),
+        ("databases", encoded(unbounded(2), &databases())),
+        ("typed", encoded(unbounded(0), &typed())),
+        ("typed_evicted", encoded(bounded(Limit::Entries(3), 8), &typed())),
         ("evict_entries", encoded(bounded(Limit::Entries(8), 8), &crowd())),
         ("evict_memory", encoded(bounded(Limit::Memory(4), 1), &crowd())),
         ("evict_volatile", encoded(bounded(Limit::Entries(5), 7), &crowd())),
@@ -196,6 +202,95 @@ fn lengths() -> Vec<Operation> {
         script.push(Operation::GetSet { key: K1, value: raw("short again") });
     }
     script
+}
+
+fn conditions() -> Vec<Operation> {
+    let soon = Moment::Later { span: Span::Seconds { count: 9 } };
+    let past = Moment::Earlier { span: Span::Seconds { count: 9 } };
+    let set =
+        |value: &str, condition, expiry| Operation::SetWith { key: K1, value: raw(value), condition, expiry };
+    let expire_at = |at: &Moment, when| Operation::ExpireAt { key: K1, at: at.clone(), when };
+    vec![
+        set("a", Condition::IfEqual { value: raw("a") }, Expiry::None {}),
+        set("a", Condition::IfNotEqual { value: raw("a") }, Expiry::At { at: soon.clone() }),
+        set("b", Condition::IfEqual { value: raw("a") }, Expiry::Keep {}),
+        set("c", Condition::IfNotEqual { value: raw("b") }, Expiry::Keep {}),
+        expire_at(&soon, When::IfNone {}),
+        expire_at(&soon, When::IfLater {}),
+        expire_at(&Moment::Later { span: Span::Millis { count: 1 } }, When::IfEarlier {}),
+        expire_at(&soon, When::IfAny {}),
+        Operation::Persist { key: K1 },
+        expire_at(&soon, When::IfLater {}),
+        expire_at(&soon, When::IfEarlier {}),
+        Operation::GetEx { key: K1, expiry: Expiry::Keep {} },
+        Operation::GetEx { key: K1, expiry: Expiry::After { span: Span::Seconds { count: 3 } } },
+        Operation::GetEx { key: K1, expiry: Expiry::At { at: past.clone() } },
+        Operation::Exists { key: K1 },
+        set("d", Condition::Always {}, Expiry::At { at: Moment::Now {} }),
+        set("e", Condition::Always {}, Expiry::None {}),
+        expire_at(&past, When::Always {}),
+        Operation::SetManyIfAbsent {
+            pairs: [Some((K1, raw("1"))), Some((K2, raw("2"))), Some((K1, raw("3")))],
+        },
+        Operation::SetManyIfAbsent { pairs: [Some((Key(3), raw("1"))), Some((K2, raw("2"))), None] },
+        Operation::Scan { page: 1 },
+    ]
+}
+
+/// Keys of the same names in three databases.
+fn databases() -> Vec<Operation> {
+    let [first, second, third] = [Key(1), Key(97), Key(169)];
+    vec![
+        Operation::Set { key: first, value: raw("first") },
+        Operation::Set { key: second, value: raw("second") },
+        Operation::MoveTo { key: second, db: Database(0) },
+        Operation::MoveTo { key: second, db: Database(2) },
+        Operation::Get { key: third, how: Reading::Get {} },
+        Operation::Copy { from: third, to: first, replace: true },
+        Operation::Expire { key: first, span: Span::Seconds { count: 2 } },
+        Operation::Swap { a: Database(0), b: Database(1) },
+        Operation::Get { key: second, how: Reading::Get {} },
+        Operation::Ttl { key: second },
+        Operation::Scan { page: 2 },
+        Operation::Advance { span: Span::Seconds { count: 2 } },
+        Operation::Maintain { keys: 9 },
+        Operation::Swap { a: Database(2), b: Database(2) },
+        Operation::Set { key: Key(80), value: raw("x") },
+        Operation::Flush {},
+    ]
+}
+
+/// One number as bytes, as an object, and changed through both.
+fn typed() -> Vec<Operation> {
+    vec![
+        Operation::TypedSet { key: K1, number: -7 },
+        Operation::TypedGet { key: K1 },
+        Operation::Get { key: K1, how: Reading::Get {} },
+        Operation::IncrBy { key: K1, by: 8 },
+        Operation::TypedAdd { key: K1, by: 41 },
+        Operation::Append { key: K1, value: raw("0") },
+        Operation::TypedGet { key: K1 },
+        Operation::TypedAdd { key: K2, by: i64::MIN },
+        Operation::TypedAdd { key: K2, by: -1 },
+        Operation::Copy { from: K2, to: K1, replace: true },
+        Operation::Expire { key: K1, span: Span::Seconds { count: 4 } },
+        Operation::TypedAdd { key: K1, by: 1 },
+        Operation::SetRange { key: K1, offset: 1, value: raw("x") },
+        Operation::TypedGet { key: K1 },
+        Operation::Rename { from: K2, to: Key(3) },
+        Operation::GetSet { key: Key(3), value: number(5) },
+        Operation::TypedGet { key: Key(3) },
+        Operation::GetDel { key: Key(3) },
+        Operation::TypedSet { key: K2, number: i64::MAX },
+        Operation::IncrBy { key: K2, by: 1 },
+        Operation::SetWith {
+            key: K2,
+            value: raw("6"),
+            condition: Condition::IfEqual { value: number(i64::MAX) },
+            expiry: Expiry::None {},
+        },
+        Operation::Scan { page: 3 },
+    ]
 }
 
 /// More keys and bytes than any limit of the seeds holds, with reads in between.

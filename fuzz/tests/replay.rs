@@ -43,6 +43,24 @@ fn operations_cut_short() {
     }
 }
 
+/// Inputs made by chance, for machines without nightly: each byte string is a run.
+#[test]
+fn operations_by_chance() {
+    let mut state = 0x2545_f491_4f6c_dd1du64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[4]
+    };
+    for number in 0..600 {
+        // A short stretch of small numbers now and then: keys and operations that meet.
+        let input: Vec<u8> = (0..900).map(|at| if at % 97 < 40 { next() % 32 } else { next() }).collect();
+        println!("input {number}");
+        run_operations(&input);
+    }
+}
+
 /// The files are what `seeds` says. With `LARDER_WRITE_SEEDS` in the environment, writes them.
 #[test]
 fn seeds_on_disk_are_current() {

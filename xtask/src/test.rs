@@ -55,7 +55,9 @@ pub(crate) fn main(mut args: Args) -> Result<ExitCode, Usage> {
     if !options.fast {
         slow_steps(&mut steps, options);
     }
-    steps.step("doc tests", || run(&mut cargo(["test", "--workspace", "--features", "larder/metrics", "--doc"])));
+    steps.step("doc tests", || {
+        run(&mut cargo(["test", "--workspace", "--features", "larder/metrics", "--doc"]))
+    });
     println!("{}", steps.summary());
 
     steps.closing_step("tests", tests);

@@ -33,6 +33,10 @@
 //! any engine, and panic if they do. Loaders, `update` closures, removal listeners, `Serialize`, `Deserialize` and `Drop` of
 //! your values run outside every lock and may call whatever they like.
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod clock;
 mod collections;
 mod config;

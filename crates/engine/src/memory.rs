@@ -191,9 +191,15 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    #[cfg(any(test, fuzzing))]
+    #[inline]
     pub(crate) fn used(self) -> u64 {
         self.used
+    }
+
+    /// What is granted and not used.
+    #[inline]
+    pub(crate) fn spare(self) -> u64 {
+        self.granted.saturating_sub(self.used)
     }
 
     #[cfg(test)]
@@ -242,6 +248,16 @@ impl Ledger {
         let spare = self.granted - self.used;
         if spare > 2 * budget.step() {
             self.give_back(budget.step(), budget);
+        }
+    }
+
+    /// Charges `now` in the place of `was`: the difference alone.
+    #[inline]
+    pub(crate) fn exchange(&mut self, was: u64, now: u64, budget: &Budget) {
+        if now > was {
+            self.charge(now - was, budget);
+        } else if now < was {
+            self.discharge(was - now, budget);
         }
     }
 

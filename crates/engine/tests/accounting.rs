@@ -51,7 +51,11 @@ impl Measured {
     fn check(&self, step: usize, operation: &Operation) {
         let (held, charged) = (self.held(), self.charged());
         let usage = self.subject.engine().memory_usage();
-        assert_eq!(charged, held, "{:?}, step {step}, after {operation:?}: charged, held; {usage:?}", self.model);
+        assert_eq!(
+            charged, held,
+            "{:?}, step {step}, after {operation:?}: charged, held; {usage:?}",
+            self.model
+        );
     }
 
     /// Applies all, and checks after every `interval`th.
@@ -106,7 +110,8 @@ fn growth_is_charged_to_the_byte() {
         let measured = Measured::new(Engine::builder().seed(5).shards(2), model);
         let engine = measured.subject.engine();
         for i in 0..40_000u32 {
-            let options = larder::SetOptions::new().ttl(std::time::Duration::from_secs(u64::from(i % 900) + 1));
+            let options =
+                larder::SetOptions::new().ttl(std::time::Duration::from_secs(u64::from(i % 900) + 1));
             engine.set_with(i.to_le_bytes(), "v", options).expect("there is no limit");
             if i % 101 == 0 {
                 assert_eq!(measured.charged(), measured.held(), "{model:?}, {i} keys");
@@ -127,7 +132,8 @@ fn many_keyspaces_are_charged_to_the_byte() {
     for model in MODELS {
         let measured = Measured::new(Engine::builder().seed(5).shards(8), model);
         let engine = measured.subject.engine();
-        let names: Vec<_> = (0..300).map(|i| engine.keyspace(&format!("space {i}")).expect("room for names")).collect();
+        let names: Vec<_> =
+            (0..300).map(|i| engine.keyspace(&format!("space {i}")).expect("room for names")).collect();
         // Names lie outside the accounts; what comes from here on does not.
         let (held, charged) = (measured.held(), measured.charged());
         for (number, space) in names.iter().enumerate() {
@@ -155,7 +161,8 @@ fn copies_are_never_charged_less_than_they_take() {
 
 #[test]
 fn the_ordered_index_is_estimated() {
-    let measured = Measured::new(Engine::builder().seed(1).shards(2).ordered_index(true), AllocatorModel::Glibc);
+    let measured =
+        Measured::new(Engine::builder().seed(1).shards(2).ordered_index(true), AllocatorModel::Glibc);
     for i in 0..20_000u32 {
         measured.subject.engine().set(format!("user:{i}"), "value").expect("there is no limit");
     }

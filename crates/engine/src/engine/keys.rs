@@ -171,7 +171,7 @@ impl Engine {
     /// # Ok::<(), larder::OpError>(())
     /// ```
     pub fn value_type(&self, key: impl AsRef<[u8]>) -> Result<Option<ValueType>, OpError> {
-        self.core.peek_entry(self.db, key.as_ref(), |blob| ValueType::of(blob))
+        self.core.peek_entry(self.db, key.as_ref(), ValueType::of)
     }
 
     /// Gives a key another name; a value under the new name is replaced, the expiry goes along.
@@ -425,7 +425,7 @@ impl Engine {
     /// # Ok::<(), larder::OpError>(())
     /// ```
     pub fn encoding(&self, key: impl AsRef<[u8]>) -> Result<Option<Encoding>, OpError> {
-        self.core.peek_entry(self.db, key.as_ref(), |blob| Encoding::of(blob))
+        self.core.peek_entry(self.db, key.as_ref(), Encoding::of)
     }
 
     /// Returns the access counter of a key under a policy that counts accesses, `None` for an absent key.

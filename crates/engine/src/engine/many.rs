@@ -18,6 +18,8 @@ use crate::value::{Taken, Value};
 
 /// Keys whose look-ups overlap.
 const BATCH: usize = 16;
+/// Buckets that, with their entries, fit the caches of a usual core.
+const CACHED_ENTRIES: usize = 1 << 16;
 
 impl Engine {
     /// Returns the values of many keys, in their order. Not a snapshot: each key is read at a moment of its own.
@@ -44,7 +46,9 @@ impl Engine {
                 *hash = self.core.hash(key.as_ref());
                 prefetch(std::ptr::from_ref(&self.core.shards[self.core.shard_of(*hash)]).addr());
             }
-            self.warm(&hashes[..batch.len()])?;
+            if self.outgrows_the_caches(hashes[0]) {
+                self.warm(&hashes[..batch.len()])?;
+            }
             for (key, &hash) in batch.iter().zip(&hashes) {
                 let key = key.as_ref();
                 let taken = self.core.with_hashed(self.db, hash, key, |blob| Taken::from(blob.value()))?;
@@ -56,6 +60,14 @@ impl Engine {
             }
         }
         Ok(values)
+    }
+
+    /// Whether there are so many entries that a look-up probably misses the processor's caches; hints for lines that are
+    /// there anyway would only cost time.
+    fn outgrows_the_caches(&self, hash: KeyHash) -> bool {
+        let shards = &self.core.shards;
+        let buckets = shards[self.core.shard_of(hash)].whereabouts().mask + 1;
+        shards.len().saturating_mul(buckets) > CACHED_ENTRIES
     }
 
     /// Asks for the table lines, then for the blobs, that these hashes probably need.
@@ -165,10 +177,11 @@ impl Engine {
         shards.sort_unstable();
         shards.dedup();
         core.write_many(self.db, &shards, |writes| {
-            let place =
-                |shard: usize| shards.binary_search(&shard).expect("I1: every shard of an item is locked");
+            // Every shard of an item is among the locked ones.
+            let place = |shard: usize| shards.partition_point(|&locked| locked < shard);
             let now = core.now_ms();
             let mut needs = vec![Amounts::default(); writes.len()];
+            let mut counts = vec![(0, 0, 0); writes.len()];
             let mut blobs = Vec::with_capacity(items.len());
             for (shard, hash, key, incoming, weight) in &items {
                 let at = place(*shard);
@@ -182,22 +195,29 @@ impl Engine {
                 draft.weight = *weight;
                 let blob = Blob::new(draft);
                 let cost = Cost::of(blob.get(), core.settings.model).amounts();
-                let overhead = writes[at].overhead(true, blob.get().deadline_ms().is_some(), key.len());
-                needs[at].bytes += cost.bytes + overhead;
-                needs[at].entries += u64::from(old.is_none());
-                needs[at].weight += cost.weight;
+                needs[at] = needs[at].and(Amounts { entries: u64::from(old.is_none()), ..cost });
+                let (keys, deadlines, bytes) = counts[at];
+                let deadlines = deadlines + usize::from(blob.get().deadline_ms().is_some());
+                counts[at] = (keys + 1, deadlines, bytes + key.len());
                 blobs.push((at, *hash, blob));
+            }
+            for ((write, need), (keys, deadlines, bytes)) in writes.iter().zip(&mut needs).zip(counts) {
+                need.bytes = need.bytes.saturating_add(write.overhead_of_many(keys, deadlines, bytes));
             }
             let total = needs.iter().fold(Amounts::default(), |sum, &need| sum.and(need));
             core.check_fits(total)?;
-            for (write, need) in writes.iter_mut().zip(&needs) {
+            for at in 0..writes.len() {
+                if !writes[at].try_reserve(needs[at]) {
+                    writes.iter_mut().zip(&needs).for_each(|(write, need)| write.give_back_beyond(*need));
+                }
+                let (write, need) = (&mut writes[at], &needs[at]);
                 let entries = write.state().len();
                 // Room is looked for elsewhere for the batch as a whole; else one shard's share would be taken to make
                 // room for another's, for ever.
                 write.reserve_amounts(*need, None).map_err(|refusal| refusal.needing(total))?;
                 if write.state().len() < entries {
                     // Perhaps a key that the batch took for present: look again.
-                    return Err(Refusal::NoRoom { need: total, progress: true });
+                    return Err(Refusal::NoRoom { need: total, progress: true, spare: None });
                 }
             }
             for (at, hash, blob) in blobs {

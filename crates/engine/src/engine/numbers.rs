@@ -94,7 +94,10 @@ impl Engine {
                     ValueRef::Object(_) => return Ok(None),
                 };
                 let sum = now.checked_add(by).ok_or(OpError::Overflow)?;
-                if matches!(blob.value(), ValueRef::Int(_)) && blob.object().is_none() && blob.meta().is_none() {
+                if matches!(blob.value(), ValueRef::Int(_))
+                    && blob.object().is_none()
+                    && blob.meta().is_none()
+                {
                     blob.set_integer(sum);
                     write.detach_flights(key);
                     write.touch(hash, key);

@@ -6,6 +6,7 @@ use crate::collections::string::lcs;
 use crate::error::OpError;
 use crate::keyspace::Refusal;
 use crate::keyspace::blob::{Blob, ValueRef};
+use crate::keyspace::shard::Cost;
 use crate::keyspace::write::{Announce, ShardWrite};
 use crate::memory::Amounts;
 use crate::value::{Taken, Value, integer_text};
@@ -160,22 +161,26 @@ impl Engine {
         let old = write.existing(hash, key);
         let Some(blob) = write.find(hash, key) else { return Ok(None) };
         let ValueRef::Large(rope) = blob.value() else { return Ok(None) };
-        if blob.object().is_some() || blob.meta().is_some() {
-            // The decoded object is another value from now on; rebuild the entry without it, then go on.
-            let mut scratch = Vec::new();
-            let mut draft = redraft(blob, key, &mut scratch);
-            (draft.object, draft.meta) = (None, None);
-            let blob = Blob::new(draft);
-            write.reserve(blob.get(), old.as_ref())?;
-            write.put(hash, blob, Announce::Rebuilt);
-            return self.edit_large(write, hash, key, edit);
-        }
         let len = rope.len();
         let new_len = edit.new_len(len);
         check_value(new_len)?;
         // A captured part is copied before it is written; the copy belongs to the entry, the old part to its reader.
-        let most = rope.append_bytes_max(new_len - len) as u64;
+        let mut most = rope.append_bytes_max(new_len - len) as u64;
+        // A decoded object would be another value from now on: the entry is rebuilt without it, but not before there is
+        // room for everything.
+        let mut rebuilt = None;
+        if blob.object().is_some() || blob.meta().is_some() {
+            let mut scratch = Vec::new();
+            let mut draft = redraft(blob, key, &mut scratch);
+            (draft.object, draft.meta) = (None, None);
+            let blob = Blob::new(draft);
+            most = most.saturating_add(Cost::of(blob.get(), self.core.settings.model).bytes());
+            rebuilt = Some(blob);
+        }
         write.reserve_amounts(Amounts { bytes: most, ..Amounts::default() }, old.map(|old| old.address))?;
+        if let Some(blob) = rebuilt {
+            write.put(hash, blob, Announce::Rebuilt);
+        }
         let changed = write.change_large(hash, key, |rope| match *edit {
             Edit::Append(bytes) => rope.append(bytes),
             Edit::Overwrite { offset, bytes } => {

@@ -197,7 +197,8 @@ impl Engine {
                 nth = if here { nth } else { nth - count };
                 here
             });
-            let shard = chosen.expect("I1: nth is below the sum of the counts");
+            // `nth` lies below the sum of the counts, so there is one.
+            let Some(shard) = chosen else { continue };
             let state = core.read(shard)?;
             let table = state.table(core.physical(self.db));
             let Some(blob) = table.and_then(|table| table.choose(|| chance.next())) else { continue };

@@ -14,7 +14,7 @@ use super::Engine;
 use crate::clock::UnixMillis;
 use crate::eviction::Policy;
 use crate::keyspace::Core;
-use crate::keyspace::write::EXPIRE_STEP;
+use crate::keyspace::upkeep::EXPIRE_STEP;
 use crate::memory::{MemoryUsage, Resource};
 use crate::stats::Stats;
 
@@ -72,6 +72,8 @@ impl Engine {
     }
 
     /// Starts a thread that maintains the engine until the guard is dropped.
+    ///
+    /// **Complexity** O(s) every 10 ms when nothing is due, s the shards.
     ///
     /// # Panics
     /// If the system refuses the thread.
@@ -252,18 +254,21 @@ impl Core {
             // A poisoned shard is left alone.
             let Ok((met, done)) = outcome else { return left };
             left = left.saturating_sub(met.max(1));
-            if done || left == 0 {
+            if done {
                 break;
             }
+            if left == 0 {
+                return 0;
+            }
         }
-        while left > 0 {
+        // At least one step, or the smallest budgets would never come to it.
+        loop {
             let more = self.write_in(shard, 0, |write| Ok(write.clean(SWEEP_STEP)));
             left = left.saturating_sub(u32::try_from(SWEEP_STEP).unwrap_or(u32::MAX));
-            if !matches!(more, Ok(true)) {
-                break;
+            if left == 0 || !matches!(more, Ok(true)) {
+                return left;
             }
         }
-        left
     }
 }
 

@@ -276,7 +276,9 @@ impl Core {
         let kept_idle = kept.filter(|_| options.expiry == Expiry::Keep).and_then(|kept| kept.idle);
         let idle_ms = match (options.idle, kept_idle, settings.time_to_idle) {
             (None, Some(kept), _) => kept.idle_ms,
-            (Some(idle), ..) | (None, None, Some(idle)) => u64::try_from(idle.as_millis()).unwrap_or(u64::MAX),
+            (Some(idle), ..) | (None, None, Some(idle)) => {
+                u64::try_from(idle.as_millis()).unwrap_or(u64::MAX)
+            }
             (None, None, None) => return Ok((deadline, None)),
         };
         if idle_ms == 0 {

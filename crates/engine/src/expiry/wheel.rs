@@ -117,6 +117,10 @@ impl ExpiryWheel {
 
     /// Adds a timer that `advance` will meet at `deadline_ms`, or at its next call if that has passed. O(1).
     pub(crate) fn arm(&mut self, timer: Timer, deadline_ms: u64) {
+        if self.tick(deadline_ms) < self.cursor {
+            // The clock went back, and nobody has advanced the wheel since: else the timer would come too late.
+            self.turn_to(deadline_ms);
+        }
         self.place(timer, self.tick(deadline_ms));
     }
 
@@ -168,7 +172,6 @@ impl ExpiryWheel {
     }
 
     /// Drops all timers and frees the memory.
-    #[cfg(test)]
     pub(crate) fn clear(&mut self) {
         self.buckets = Buckets::new();
     }

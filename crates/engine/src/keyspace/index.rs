@@ -48,13 +48,18 @@ impl ShardIndex {
         self.table.allocation_size()
     }
 
-    /// The bytes that the table will ask for if one more key makes it grow, zero if there is room.
+    /// The bytes that the table will ask for if so many more keys make it grow, zero if there is room.
     #[inline]
-    pub(crate) fn growth_bytes(&self) -> usize {
-        if self.table.len() < self.table.capacity() {
+    pub(crate) fn growth_bytes(&self, keys: usize) -> usize {
+        let wanted = self.table.len() + keys;
+        if wanted <= self.table.capacity() {
             return 0;
         }
-        let buckets = (self.table.num_buckets() * 2).max(4);
+        let mut buckets = (self.table.num_buckets() * 2).max(4);
+        // Seven eighths of the buckets are used; of four, three.
+        while (buckets - buckets.div_ceil(8)) < wanted {
+            buckets *= 2;
+        }
         buckets * BUCKET_BYTES + TABLE_EXTRA_BYTES
     }
 

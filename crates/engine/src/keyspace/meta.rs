@@ -99,14 +99,17 @@ impl Pages {
 /// Tag sets that live at once.
 const TAG_SETS_MAX: usize = 1 << 20;
 
+/// Sorted and without repetition.
+type TagSet = Box<[Box<[u8]>]>;
+
 #[derive(Default)]
 struct Tags {
     /// Sorted tags to the number of their set.
-    sets: BTreeMap<Box<[Box<[u8]>]>, u32>,
+    sets: BTreeMap<TagSet, u32>,
     /// The sets that a tag occurs in.
     by_tag: BTreeMap<Box<[u8]>, Vec<u32>>,
     /// By number: the tags and how many entries carry the set.
-    slots: Vec<Option<(Box<[Box<[u8]>]>, u32)>>,
+    slots: Vec<Option<(TagSet, u32)>>,
     free: Vec<u32>,
 }
 
@@ -269,7 +272,7 @@ impl Freshness {
         let mut set: Vec<Box<[u8]>> = wanted.iter().map(|&tag| tag.into()).collect();
         set.sort_unstable();
         set.dedup();
-        let set: Box<[Box<[u8]>]> = set.into();
+        let set: TagSet = set.into();
         self.tag_sets.get_or_init(|| Pages::new(TAG_SETS_MAX));
         let tags = &mut *self.tags.lock();
         if let Some(&number) = tags.sets.get(&set) {

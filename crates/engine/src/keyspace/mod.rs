@@ -11,11 +11,14 @@
 //! runs under a lock but the closures of `get_with` and its like, and those are marked (local.rs).
 
 pub(crate) mod blob;
+mod evict;
 pub(crate) mod index;
 pub(crate) mod meta;
+mod room;
 pub(crate) mod rope;
 pub(crate) mod shard;
 mod slot;
+pub(crate) mod upkeep;
 pub(crate) mod write;
 
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, AtomicUsize, Ordering};
@@ -44,15 +47,16 @@ use crate::stats::{Counter, Counters, Operation};
 pub(crate) enum Refusal {
     /// The operation itself refuses.
     Op(OpError),
-    /// There is no room in this shard; `progress` tells whether evicting here freed some.
-    NoRoom { need: Amounts, progress: bool },
+    /// There is no room in this shard; `progress` tells whether evicting here freed some. The entry at address `spare`
+    /// may not be evicted elsewhere either: the change is about to read or replace it.
+    NoRoom { need: Amounts, progress: bool, spare: Option<usize> },
 }
 
 impl Refusal {
     /// The same for want of this much.
     pub(crate) fn needing(self, need: Amounts) -> Self {
         match self {
-            Self::NoRoom { progress, .. } => Self::NoRoom { need, progress },
+            Self::NoRoom { progress, spare, .. } => Self::NoRoom { need, progress, spare },
             op @ Self::Op(_) => op,
         }
     }
@@ -403,7 +407,7 @@ impl Core {
                 }
                 Err(Refusal::Op(error)) => return Err(error),
                 Err(Refusal::NoRoom { progress: true, .. }) => {}
-                Err(Refusal::NoRoom { need, progress: false }) => self.make_room(shard, need)?,
+                Err(Refusal::NoRoom { need, spare, .. }) => self.make_room(need, spare)?,
             }
         }
     }
@@ -450,13 +454,13 @@ impl Core {
         let shards = [from.1, to.1].map(|key| self.shard_of(self.hash(key)));
         loop {
             let mut bags = [Bag::default(), Bag::default()];
-            let (outcome, refused) = self.pair_once(shards, [from.0, to.0], &mut bags, &mut change);
+            let outcome = self.pair_once(shards, [from.0, to.0], &mut bags, &mut change);
             bags.into_iter().for_each(|bag| self.bury(bag));
             match outcome {
                 Ok(done) => return Ok(done),
                 Err(Refusal::Op(error)) => return Err(error),
                 Err(Refusal::NoRoom { progress: true, .. }) => {}
-                Err(Refusal::NoRoom { need, progress: false }) => self.make_room(refused, need)?,
+                Err(Refusal::NoRoom { need, spare, .. }) => self.make_room(need, spare)?,
             }
         }
     }
@@ -467,26 +471,24 @@ impl Core {
         dbs: [u16; 2],
         bags: &mut [Bag; 2],
         change: &mut impl FnMut(Pair<'_, '_, '_>) -> Result<R, Refusal>,
-    ) -> (Result<R, Refusal>, usize) {
+    ) -> Result<R, Refusal> {
         local::check_entry();
         let [from_bag, to_bag] = bags;
         let [from, to] = shards;
         if from == to {
             let mut state = self.shards[from].state.write();
             let dbs = dbs.map(|db| self.physical(db));
-            let outcome = self.change(&mut state, from, dbs[0], from_bag, |write| {
+            return self.change(&mut state, from, dbs[0], from_bag, |write| {
                 change(Pair::Same { write, from: dbs[0], to: dbs[1] })
             });
-            return (outcome, from);
         }
         let lower = self.shards[from.min(to)].state.write();
         let upper = self.shards[from.max(to)].state.write();
         let (mut from_state, mut to_state) = if from < to { (lower, upper) } else { (upper, lower) };
         let dbs = dbs.map(|db| self.physical(db));
-        let outcome = self.change(&mut from_state, from, dbs[0], from_bag, |source| {
+        self.change(&mut from_state, from, dbs[0], from_bag, |source| {
             self.change(&mut to_state, to, dbs[1], to_bag, |target| change(Pair::Two { source, target }))
-        });
-        (outcome, to)
+        })
     }
 
     /// Runs a change over several shards, ascending and without repetition, all of them locked.
@@ -506,8 +508,7 @@ impl Core {
                 Ok(done) => return Ok(done),
                 Err(Refusal::Op(error)) => return Err(error),
                 Err(Refusal::NoRoom { progress: true, .. }) => {}
-                // No shard is spared: the one that found no room may not be the one that holds what can go.
-                Err(Refusal::NoRoom { need, progress: false }) => self.make_room(usize::MAX, need)?,
+                Err(Refusal::NoRoom { need, spare, .. }) => self.make_room(need, spare)?,
             }
         }
     }
@@ -539,7 +540,7 @@ impl Core {
     }
 
     /// Frees room in other shards, in steps: spare grants first, then victims.
-    fn make_room(&self, own: usize, need: Amounts) -> Result<(), OpError> {
+    fn make_room(&self, need: Amounts, spare: Option<usize>) -> Result<(), OpError> {
         let missing = || {
             RESOURCES.into_iter().find(|&resource| {
                 let budget = self.budget(resource);
@@ -547,21 +548,29 @@ impl Core {
                 need > 0 && budget.limit().is_some_and(|limit| budget.granted().saturating_add(need) > limit)
             })
         };
+        let count = self.shards.len();
         let mut idle_shards = 0;
         while let Some(short) = missing() {
-            let shard = self.rotor.fetch_add(1, Ordering::Relaxed) % self.shards.len();
+            let shard = self.rotor.fetch_add(1, Ordering::Relaxed) % count;
+            // First round: shards that have their share of the limit. Second round: whoever has anything.
+            let anywhere = idle_shards > count;
             let mut bag = Bag::default();
             let freed = self.write_shard(shard, 0, &mut bag, |write| {
-                if shard != own {
+                let back = write.give_back_all();
+                if missing().is_some() && (anywhere || !write.is_below_share(short)) {
                     write.expire_due();
-                    write.evict_some();
+                    write.evict_for(need, spare);
                 }
-                Ok(write.give_back_all())
+                Ok(back + write.give_back_all())
             });
             let freed = freed.unwrap_or(0) > 0 || !bag.is_empty();
             self.bury(bag);
-            idle_shards = if freed { 0 } else { idle_shards + 1 };
-            if idle_shards > self.shards.len() {
+            idle_shards = match (freed, anywhere) {
+                (false, _) => idle_shards + 1,
+                (true, false) => 0,
+                (true, true) => count + 1,
+            };
+            if idle_shards > 2 * count + 1 {
                 self.counters.add(Counter::Refusals, 1);
                 let limit = self.budget(short).limit().unwrap_or(u64::MAX);
                 return Err(OpError::OutOfMemory { needed: need.get(short), limit });

@@ -86,8 +86,12 @@ impl Rope {
 
     /// The most bytes that an append of `bytes` may ask of the allocator.
     pub(crate) fn append_bytes_max(&self, bytes: usize) -> usize {
+        if bytes == 0 {
+            return 0;
+        }
         let chunks = bytes / CHUNK_BYTES_MIN + 2;
-        bytes + CHUNK_BYTES_MAX + (self.chunks.len() + chunks) * 64
+        let last = (self.len() + bytes).next_power_of_two().clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
+        bytes + last + (self.chunks.len() + chunks) * 64
     }
 
     /// Overwrites from `offset` on, inside the string.

@@ -18,7 +18,7 @@ use super::blob::{BlobRef, Idle, Kind, ValueRef};
 use super::index::{ShardIndex, Whereabouts};
 use crate::clock::UnixMillis;
 use crate::eviction::{AccessClock, GhostTable, Ring};
-use crate::expiry::ExpiryWheel;
+use crate::expiry::{ExpiryWheel, Timer};
 use crate::hash::KeyHash;
 use crate::memory::{AllocatorModel, Amounts, KINDS, Kind as Bytes, Ledger};
 use crate::random::Random;
@@ -115,6 +115,8 @@ pub(crate) struct ShardState {
     pub(super) wheel: ExpiryWheel,
     pub(super) ring: Ring,
     pub(super) ghosts: GhostTable,
+    /// Runners-up of the last sample, for the policies that keep them.
+    pub(super) pool: [Timer; super::evict::POOL],
     pub(super) random: Random,
     /// Entry bytes when something was last evicted: while the shard stays near it, it counts as full.
     pub(super) full_bytes: u64,
@@ -140,6 +142,7 @@ impl ShardState {
             wheel: ExpiryWheel::new(now_ms, phase),
             ring: Ring::default(),
             ghosts: GhostTable::default(),
+            pool: super::evict::NO_POOL,
             random: Random::new(seed),
             full_bytes: u64::MAX,
             volatile: 0,

@@ -1,30 +1,20 @@
-//! What a change may do to its shard: find, reserve, put, remove, evict, expire; all accounts in one place.
+//! What a change may do to its shard: find, put, remove. Room and accounts are in room.rs, victims in evict.rs, pins and
+//! expiry in upkeep.rs.
 //!
 //! Invariants: I1: `reserve` comes before `put`, and after it nothing fails. I2: an entry that leaves goes into the bag,
 //! and its cost leaves the accounts in the same step. I3: the entry that a change is about to replace (`spare`) is
 //! not evicted to make room for it.
 
+use super::Core;
 use super::blob::{Blob, BlobRef};
 use super::shard::{Cost, Kept, ShardState};
-use super::{Core, Refusal};
-use crate::eviction::{Policy, frequency, with_frequency, worth};
-use crate::expiry::{Timer, Verdict};
+use crate::eviction::{Policy, with_frequency};
+use crate::expiry::Timer;
 use crate::hash::KeyHash;
-use crate::memory::{Amounts, Kind as Bytes, RESOURCES, Resource};
+use crate::memory::{Kind as Bytes, Resource};
 use crate::order::OrderedIndex;
 use crate::removal::{Bag, Dead, RemovalCause};
 use crate::stats::Counter;
-
-/// Victims that one lock hold takes.
-const EVICT_STEP: usize = 16;
-/// Ring items that one search for a victim looks at.
-const RING_STEP: usize = 64;
-/// Timers that one lock hold meets.
-pub(crate) const EXPIRE_STEP: u32 = 64;
-/// What the first table of a database in a shard asks for at the most.
-const FIRST_TABLE_BYTES: usize = 256;
-/// Timers that a writer meets on its way.
-const EXPIRE_SLICE: u32 = 8;
 
 /// What `put` did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,13 +35,13 @@ pub(crate) enum Announce {
 /// A locked shard under change.
 pub(crate) struct ShardWrite<'a> {
     pub(crate) core: &'a Core,
-    state: &'a mut ShardState,
-    bag: &'a mut Bag,
-    shard: usize,
-    db: u16,
-    now_ms: Option<u64>,
+    pub(super) state: &'a mut ShardState,
+    pub(super) bag: &'a mut Bag,
+    pub(super) shard: usize,
+    pub(super) db: u16,
+    pub(super) now_ms: Option<u64>,
     /// Whether wheel, ring or ghosts may have changed since the accounts were settled.
-    dirty: bool,
+    pub(super) dirty: bool,
 }
 
 impl<'a> ShardWrite<'a> {
@@ -124,169 +114,6 @@ impl<'a> ShardWrite<'a> {
         })
     }
 
-    // ---- room
-
-    /// What a new key needs beside its own cost: a larger table, a timer, a place in the ring.
-    pub(crate) fn overhead(&self, new_key: bool, deadline: bool, key_bytes: usize) -> u64 {
-        let model = self.core.settings.model;
-        let mut bytes = 0;
-        if new_key {
-            let growth = self.state.table(self.db).map_or(FIRST_TABLE_BYTES, |table| table.growth_bytes());
-            bytes += model.charge(self.state.list_growth_bytes(self.db));
-            if growth > 0 {
-                bytes += model.charge(growth);
-                if self.wants_ghosts() {
-                    bytes += model.charge(growth / 2);
-                }
-            }
-            bytes += model.charge(self.state.ring.growth_bytes());
-            if self.core.order.is_some() {
-                bytes += OrderedIndex::entry_bytes(key_bytes, model);
-            }
-        }
-        if deadline {
-            let charge = |size| usize::try_from(model.charge(size)).unwrap_or(usize::MAX);
-            bytes += self.state.wheel.allocation_for_arm(charge) as u64;
-        }
-        bytes
-    }
-
-    fn wants_ghosts(&self) -> bool {
-        self.core.policy() == Policy::Admission && self.core.is_limited()
-    }
-
-    /// Makes sure that `blob` can be put in the place of `old` (I1), evicting in this shard if need be.
-    #[inline]
-    pub(crate) fn reserve(&mut self, blob: BlobRef<'_>, old: Option<&Existing>) -> Result<(), Refusal> {
-        let cost = Cost::of(blob, self.core.settings.model);
-        let mut need = cost.amounts();
-        need.bytes = need.bytes.saturating_add(self.overhead(
-            old.is_none(),
-            blob.deadline_ms().is_some(),
-            blob.key().len(),
-        ));
-        let need = old.map_or(need, |old| need.beyond(old.cost.amounts()));
-        self.reserve_amounts(need, old.map(|old| old.address))
-    }
-
-    /// As `reserve`, sparing an entry of this shard that is not the one to be replaced.
-    pub(crate) fn reserve_sparing(
-        &mut self,
-        blob: BlobRef<'_>,
-        old: Option<&Existing>,
-        spare: Option<usize>,
-    ) -> Result<(), Refusal> {
-        let mut need = Cost::of(blob, self.core.settings.model).amounts();
-        need.bytes =
-            need.bytes.saturating_add(self.overhead(true, blob.deadline_ms().is_some(), blob.key().len()));
-        self.reserve_amounts(need, spare.or(old.map(|old| old.address)))
-    }
-
-    /// Makes sure that this much more can be used, evicting in this shard if need be.
-    #[inline]
-    pub(crate) fn reserve_amounts(&mut self, need: Amounts, spare: Option<usize>) -> Result<(), Refusal> {
-        if self.try_reserve(need) { Ok(()) } else { self.reserve_by_evicting(need, spare) }
-    }
-
-    #[inline]
-    fn try_reserve(&mut self, need: Amounts) -> bool {
-        let (core, accounts) = (self.core, &mut self.state.accounts);
-        let [bytes, entries, weight] = RESOURCES.map(|resource| core.budget(resource));
-        accounts.bytes.reserve(need.bytes, bytes)
-            && accounts.entries.reserve(need.entries, entries)
-            && accounts.weight.reserve(need.weight, weight)
-    }
-
-    #[cold]
-    fn reserve_by_evicting(&mut self, need: Amounts, spare: Option<usize>) -> Result<(), Refusal> {
-        self.core.check_fits(need)?;
-        let mut progress = self.expire_due() > 0;
-        let timers = self.state.timers();
-        if self.sweep_timers(EXPIRE_STEP) {
-            self.settle();
-            progress |= self.state.timers() < timers;
-        }
-        if progress && self.try_reserve(need) {
-            return Ok(());
-        }
-        for _ in 0..EVICT_STEP {
-            if !self.evict_one(spare) {
-                return Err(Refusal::NoRoom { need, progress });
-            }
-            progress = true;
-            self.settle();
-            if self.try_reserve(need) {
-                return Ok(());
-            }
-        }
-        Err(Refusal::NoRoom { need, progress })
-    }
-
-    /// Gives the spare grants of this shard back; tells how much that was.
-    pub(super) fn give_back_all(&mut self) -> u64 {
-        self.settle();
-        let core = self.core;
-        let accounts = &mut self.state.accounts;
-        let [bytes, entries, weight] = RESOURCES.map(|resource| core.budget(resource));
-        accounts.bytes.give_back(0, bytes)
-            + accounts.entries.give_back(0, entries)
-            + accounts.weight.give_back(0, weight)
-    }
-
-    // ---- accounts
-
-    fn charge(&mut self, kind: Bytes, bytes: u64) {
-        self.state.accounts.kinds[kind as usize] += bytes;
-        self.state.accounts.bytes.charge(bytes, self.core.budget(Resource::Bytes));
-    }
-
-    fn discharge(&mut self, kind: Bytes, bytes: u64) {
-        let cell = &mut self.state.accounts.kinds[kind as usize];
-        *cell = cell.checked_sub(bytes).expect("I2: no more leaves than was charged");
-        self.state.accounts.bytes.discharge(bytes, self.core.budget(Resource::Bytes));
-    }
-
-    fn recharge(&mut self, kind: Bytes, now: u64) {
-        let was = self.state.accounts.kind(kind);
-        if now > was {
-            self.charge(kind, now - was);
-        } else if now < was {
-            self.discharge(kind, was - now);
-        }
-    }
-
-    fn charge_entry(&mut self, cost: Cost) {
-        self.charge(Bytes::Blobs, cost.blob);
-        self.charge(Bytes::Objects, cost.object);
-        let accounts = &mut self.state.accounts;
-        accounts.weight.charge(cost.weight, self.core.budget(Resource::Weight));
-    }
-
-    fn discharge_entry(&mut self, cost: Cost) {
-        self.discharge(Bytes::Blobs, cost.blob);
-        self.discharge(Bytes::Objects, cost.object);
-        let accounts = &mut self.state.accounts;
-        accounts.weight.discharge(cost.weight, self.core.budget(Resource::Weight));
-    }
-
-    /// Brings the accounts of wheel, ring and ghosts up to date.
-    #[inline]
-    pub(super) fn settle(&mut self) {
-        if self.dirty {
-            self.settle_all();
-        }
-    }
-
-    fn settle_all(&mut self) {
-        self.dirty = false;
-        let model = self.core.settings.model;
-        let charge = |size| usize::try_from(model.charge(size)).unwrap_or(usize::MAX);
-        self.recharge(Bytes::Wheel, self.state.wheel.heap_bytes(charge) as u64);
-        let eviction = model.charge(self.state.ring.allocated_bytes())
-            + model.charge(self.state.ghosts.allocated_bytes());
-        self.recharge(Bytes::Eviction, eviction);
-    }
-
     // ---- changing
 
     /// Replaces the value of a plain entry by another plain one, in one look-up: the usual SET. `false` if there is
@@ -348,7 +175,7 @@ impl<'a> ShardWrite<'a> {
         }
     }
 
-    fn replace(
+    pub(super) fn replace(
         &mut self,
         hash: KeyHash,
         blob: Blob,
@@ -381,8 +208,7 @@ impl<'a> ShardWrite<'a> {
         if in_ring {
             self.state.ring.cost = self.state.ring.cost - old_cost.bytes() + new_cost.bytes();
         }
-        self.discharge_entry(old_cost);
-        self.charge_entry(new_cost);
+        self.exchange_entry(old_cost, new_cost);
         self.state.volatile -= usize::from(old_deadline.is_some());
         self.state.volatile += usize::from(new_deadline.is_some());
         if let Some(deadline) = new_deadline {
@@ -394,7 +220,7 @@ impl<'a> ShardWrite<'a> {
         self.bag.push(Dead { blob: dead, cause, database: db });
     }
 
-    fn insert(&mut self, hash: KeyHash, blob: Blob) {
+    pub(super) fn insert(&mut self, hash: KeyHash, blob: Blob) {
         self.dirty = true;
         let (db, model, core) = (self.db, self.core.settings.model, self.core);
         let cost = Cost::of(blob.get(), model);
@@ -434,7 +260,7 @@ impl<'a> ShardWrite<'a> {
         }
     }
 
-    fn add_to_table(&mut self, hash: KeyHash, blob: Blob) {
+    pub(super) fn add_to_table(&mut self, hash: KeyHash, blob: Blob) {
         let (db, model, core) = (self.db, self.core.settings.model, self.core);
         let list_before = self.state.list_bytes();
         let table = self.state.table_or_new(db);
@@ -447,56 +273,11 @@ impl<'a> ShardWrite<'a> {
                 core.shards[self.shard].set_whereabouts(place);
             }
             let list_after = self.state.list_bytes();
-            self.charge(Bytes::Index, model.charge(after) + model.charge(list_after));
-            self.discharge(Bytes::Index, model.charge(before) + model.charge(list_before));
+            let was = model.charge(before) + model.charge(list_before);
+            self.exchange(Bytes::Index, was, model.charge(after) + model.charge(list_after));
             self.resize_ghosts();
         }
         self.state.clock.resize(self.state.len());
-    }
-
-    fn resize_ghosts(&mut self) {
-        self.dirty = true;
-        let percent = usize::from(self.core.settings.admission.ghost_percent);
-        let room: usize = self.state.tables().map(|(_, table)| table.capacity()).sum();
-        let wanted = if self.wants_ghosts() { room * percent / 100 } else { 0 };
-        self.state.ghosts.resize(wanted);
-    }
-
-    /// Moves what is over the ring's share to main, as long as this shard has not been full (eviction I4).
-    fn fill(&mut self) {
-        self.dirty = true;
-        let entry_bytes = self.state.accounts.entry_bytes();
-        if self.state.full_bytes != u64::MAX && entry_bytes >= self.state.full_bytes / 8 * 7 {
-            return;
-        }
-        self.state.full_bytes = u64::MAX;
-        for _ in 0..4 {
-            if !self.ring_is_over() {
-                return;
-            }
-            let Some(timer) = self.state.ring.pop() else { return };
-            self.leave_ring(timer);
-        }
-    }
-
-    fn ring_is_over(&self) -> bool {
-        let percent = u64::from(self.core.settings.admission.ring_percent);
-        let ring = &self.state.ring;
-        ring.entries > 0
-            && ring.cost.saturating_mul(100) >= self.state.accounts.entry_bytes().saturating_mul(percent)
-    }
-
-    /// Takes the ring mark off the entry that an item names, if it is there.
-    fn leave_ring(&mut self, timer: Timer) {
-        self.dirty = true;
-        let table = self.state.table(timer.db());
-        let blob = table.and_then(|table| table.find_by_low48(timer.hash48(), &self.core.hasher));
-        if let Some(blob) = blob.filter(|blob| blob.in_ring()) {
-            blob.set_in_ring(false);
-            let cost = Cost::of(blob, self.core.settings.model).bytes();
-            self.state.ring.cost -= cost;
-            self.state.ring.entries -= 1;
-        }
     }
 
     /// Removes a key; it goes into the bag.
@@ -514,6 +295,7 @@ impl<'a> ShardWrite<'a> {
         let table = self.state.table_mut(db);
         if let Some(blob) = table.and_then(|table| table.remove(hash, key)) {
             self.account_removal(blob.get(), db);
+            self.core.counters.add(Counter::Deletions, 1);
             self.bag.push(Dead { blob, cause: None, database: db });
         }
     }
@@ -525,7 +307,7 @@ impl<'a> ShardWrite<'a> {
         }
     }
 
-    fn after_removal(&mut self, blob: Blob, db: u16, cause: RemovalCause) {
+    pub(super) fn after_removal(&mut self, blob: Blob, db: u16, cause: RemovalCause) {
         self.account_removal(blob.get(), db);
         let counter = match cause {
             RemovalCause::Replaced => Counter::Updates,
@@ -551,7 +333,7 @@ impl<'a> ShardWrite<'a> {
         self.bag.push(Dead { blob, cause: Some(cause), database: db });
     }
 
-    fn account_removal(&mut self, blob: BlobRef<'_>, db: u16) {
+    pub(super) fn account_removal(&mut self, blob: BlobRef<'_>, db: u16) {
         self.dirty = true;
         let (core, model) = (self.core, self.core.settings.model);
         let cost = Cost::of(blob, model);
@@ -574,18 +356,6 @@ impl<'a> ShardWrite<'a> {
         self.discharge_entry(cost);
         let accounts = &mut self.state.accounts;
         accounts.entries.discharge(1, core.budget(Resource::Entries));
-    }
-
-    fn sweep_ring(&mut self) {
-        let ShardState { first, others, ring, .. } = &mut *self.state;
-        let hasher = &self.core.hasher;
-        ring.sweep(|timer| {
-            let db = usize::from(timer.db());
-            let table = if db == 0 { Some(&*first) } else { others.get(db - 1) };
-            table
-                .and_then(|table| table.find_by_low48(timer.hash48(), hasher))
-                .is_some_and(|blob| blob.in_ring())
-        });
     }
 
     /// Moves or sets the deadline of an entry that has a field for it; `None` if it has none.
@@ -621,8 +391,7 @@ impl<'a> ShardWrite<'a> {
         if in_ring {
             self.state.ring.cost = self.state.ring.cost - before.bytes() + after.bytes();
         }
-        self.discharge_entry(before);
-        self.charge_entry(after);
+        self.exchange_entry(before, after);
         self.core.counters.add(Counter::Updates, 1);
         Some(bytes)
     }
@@ -636,339 +405,10 @@ impl<'a> ShardWrite<'a> {
     }
 
     #[inline]
-    fn detach_flights_in(&mut self, db: u16, key: &[u8]) {
+    pub(super) fn detach_flights_in(&mut self, db: u16, key: &[u8]) {
         if !self.state.flights.is_empty() {
             self.state.flights.retain(|flight| !flight.is_for(db, key));
         }
-    }
-
-    // ---- eviction
-
-    /// Evicts a step's worth.
-    pub(super) fn evict_some(&mut self) {
-        self.sweep_timers(EXPIRE_STEP);
-        for _ in 0..EVICT_STEP {
-            if !self.evict_one(None) {
-                break;
-            }
-        }
-        self.settle();
-    }
-
-    /// Evicts one entry, or removes one that is dead anyway; `false` if there is none that may go.
-    fn evict_one(&mut self, spare: Option<usize>) -> bool {
-        let policy = self.core.policy();
-        let victim = match policy {
-            Policy::NoEviction => None,
-            Policy::Admission => self.admission_victim(spare),
-            _ => self.sampled_victim(policy, spare, |_| true).or_else(|| self.searched_victim(policy, spare)),
-        };
-        let Some(victim) = victim else { return false };
-        self.state.full_bytes = self.state.accounts.entry_bytes();
-        self.evict(victim);
-        true
-    }
-
-    fn evict(&mut self, victim: Victim) {
-        let table = self.state.table_mut(victim.db);
-        let blob = table
-            .and_then(|table| table.remove_at(victim.hash, victim.address))
-            .expect("I2: the victim was just seen");
-        self.after_removal(blob, victim.db, victim.cause);
-    }
-
-    /// The least worthy of a sample that `admits`, over all databases by their size.
-    fn sampled_victim(
-        &mut self,
-        policy: Policy,
-        spare: Option<usize>,
-        admits: impl Fn(BlobRef<'_>) -> bool,
-    ) -> Option<Victim> {
-        let entries = self.state.len();
-        if entries == 0 {
-            return None;
-        }
-        let mut nth = self.state.random.index_below(entries);
-        let random = self.state.random.next();
-        let now = if self.state.volatile > 0 || self.core.freshness.clock() > 0 { self.now_ms() } else { 0 };
-        let (db, table) = self
-            .state
-            .tables()
-            .find(|(_, table)| {
-                let here = nth < table.len();
-                nth = if here { nth } else { nth - table.len() };
-                here
-            })
-            .expect("I2: nth is below the number of entries");
-        let mut candidates = Candidates { write: self, policy, spare, now, db, best: None };
-        table.sample(random, self.core.settings.samples, |blob| {
-            if admits(blob) {
-                candidates.offer(blob);
-            }
-        });
-        candidates.best.map(|(_, victim)| victim)
-    }
-
-    /// When a sample held nobody: the volatile keys by their timers, or everybody.
-    fn searched_victim(&mut self, policy: Policy, spare: Option<usize>) -> Option<Victim> {
-        let now = self.now_ms();
-        let timers: Vec<Timer> = if policy == Policy::VolatileTtl {
-            let mut timers = Vec::new();
-            self.state.wheel.soonest(self.core.settings.samples * 2, &mut timers);
-            timers
-        } else if policy.is_volatile() {
-            let random = &mut self.state.random;
-            let wheel = &self.state.wheel;
-            (0..self.core.settings.samples).filter_map(|_| wheel.sample(random.next())).collect()
-        } else {
-            Vec::new()
-        };
-        let mut candidates = Candidates { write: self, policy, spare, now, db: 0, best: None };
-        for timer in timers {
-            let table = self.state.table(timer.db());
-            if let Some(blob) = table.and_then(|table| table.find_by_low48(timer.hash48(), &self.core.hasher))
-            {
-                candidates.db = timer.db();
-                candidates.offer(blob);
-            }
-        }
-        if candidates.best.is_none() && (self.state.volatile > 0 || !policy.is_volatile()) {
-            // Rare: stale timers only, or pins everywhere.
-            for (db, table) in self.state.tables() {
-                candidates.db = db;
-                table.iter().for_each(|blob| candidates.offer(blob));
-            }
-        }
-        candidates.best.map(|(_, victim)| victim)
-    }
-
-    fn admission_victim(&mut self, spare: Option<usize>) -> Option<Victim> {
-        self.dirty = true;
-        for _ in 0..RING_STEP {
-            if !self.ring_is_over() {
-                break;
-            }
-            let Some(timer) = self.state.ring.pop() else { break };
-            let now = if self.state.volatile > 0 { self.now_ms() } else { 0 };
-            let table = self.state.table(timer.db());
-            let found = table.and_then(|table| table.find_by_low48(timer.hash48(), &self.core.hasher));
-            let Some(blob) = found.filter(|blob| blob.in_ring()) else { continue };
-            if let Some(cause) = self.core.death(blob, || now) {
-                return Some(self.victim(blob, timer.db(), cause));
-            }
-            if blob.pinned() || Some(blob.address()) == spare {
-                self.state.ring.requeue(timer);
-            } else if frequency(blob.access()) > 0 {
-                self.leave_ring(timer);
-            } else {
-                return Some(self.victim(blob, timer.db(), RemovalCause::Evicted));
-            }
-        }
-        let policy = Policy::Admission;
-        self.sampled_victim(policy, spare, |blob| !blob.in_ring())
-            .or_else(|| self.sampled_victim(policy, spare, |_| true))
-            .or_else(|| self.searched_victim(policy, spare))
-    }
-
-    fn victim(&self, blob: BlobRef<'_>, db: u16, cause: RemovalCause) -> Victim {
-        Victim { hash: self.core.hash(blob.key()), address: blob.address(), db, cause }
-    }
-
-    /// Follows a changed policy: what the old one kept for itself is taken down.
-    pub(super) fn retune(&mut self) {
-        self.dirty = true;
-        self.state.full_bytes = u64::MAX;
-        if self.core.policy() != Policy::Admission {
-            while let Some(timer) = self.state.ring.pop() {
-                self.leave_ring(timer);
-            }
-            self.state.ring.clear();
-        }
-        self.resize_ghosts();
-        self.state.clock.reset();
-        self.settle();
-    }
-
-    // ---- pins
-
-    /// Protects an entry from eviction until it is unpinned as often, or goes.
-    pub(crate) fn pin(&mut self, hash: KeyHash, key: &[u8]) -> bool {
-        let db = self.db;
-        let Some(blob) = self.find(hash, key) else { return false };
-        blob.set_pinned(true);
-        *self.state.pins.entry((db, key.into())).or_insert(0) += 1;
-        true
-    }
-
-    pub(crate) fn unpin(&mut self, hash: KeyHash, key: &[u8]) -> bool {
-        let db = self.db;
-        let pin = (db, Box::from(key));
-        // A dead entry loses its pins here.
-        self.find(hash, key);
-        let Some(count) = self.state.pins.get_mut(&pin) else { return false };
-        *count -= 1;
-        if *count == 0 {
-            self.state.pins.remove(&pin);
-            if let Some(blob) = self.state.find(db, hash, key) {
-                blob.set_pinned(false);
-            }
-        }
-        true
-    }
-
-    // ---- expiry
-
-    /// Meets a few due timers on a writer's way.
-    #[inline]
-    pub(crate) fn expire_slice(&mut self) {
-        if !self.state.wheel.is_empty() {
-            self.sweep_timers(EXPIRE_SLICE);
-            if let Some(now) = self.now_ms {
-                if self.state.wheel.next_due_ms().is_some_and(|due| due <= now) {
-                    self.expire(EXPIRE_SLICE);
-                }
-            }
-        }
-    }
-
-    /// Meets a step's worth of due timers; tells how many entries that removed.
-    pub(super) fn expire_due(&mut self) -> usize {
-        if self.state.wheel.is_empty() { 0 } else { self.expire(EXPIRE_STEP).0 }
-    }
-
-    /// Removes entries whose time is over, meeting at most `budget` timers. Returns how many went, how many timers
-    /// were met, and whether nothing due is left.
-    pub(crate) fn expire(&mut self, budget: u32) -> (usize, u32, bool) {
-        self.dirty = true;
-        let now = self.now_ms();
-        let hasher = &self.core.hasher;
-        let mut due: Vec<Timer> = Vec::new();
-        let ShardState { first, others, wheel, .. } = &mut *self.state;
-        let progress = wheel.advance(now, budget, |timer| {
-            let db = usize::from(timer.db());
-            let table = if db == 0 { Some(&*first) } else { others.get(db - 1) };
-            let blob = table.and_then(|table| table.find_by_low48(timer.hash48(), hasher));
-            match blob.and_then(BlobRef::deadline_ms) {
-                None => Verdict::Drop,
-                Some(deadline) if deadline > now => Verdict::Requeue(deadline),
-                Some(_) => {
-                    due.push(timer);
-                    Verdict::Drop
-                }
-            }
-        });
-        let mut removed = 0;
-        for timer in due {
-            let table = self.state.table(timer.db());
-            let blob = table.and_then(|table| table.find_by_low48(timer.hash48(), hasher));
-            if let Some(blob) = blob {
-                let victim = self.victim(blob, timer.db(), RemovalCause::Expired);
-                self.evict(victim);
-                removed += 1;
-            }
-        }
-        (removed, progress.met, progress.done)
-    }
-
-    /// Drops timers of keys that are gone, if they have become many; a step at a time. Tells whether it looked.
-    pub(crate) fn sweep_timers(&mut self, budget: u32) -> bool {
-        if !self.state.timers_are_littered() {
-            return false;
-        }
-        self.dirty = true;
-        let hasher = &self.core.hasher;
-        let ShardState { first, others, wheel, .. } = &mut *self.state;
-        wheel.sweep(budget, |timer| {
-            let db = usize::from(timer.db());
-            let table = if db == 0 { Some(&*first) } else { others.get(db - 1) };
-            let blob = table.and_then(|table| table.find_by_low48(timer.hash48(), hasher));
-            blob.is_some_and(|blob| blob.deadline_ms().is_some())
-        });
-        true
-    }
-
-    // ---- clearing
-
-    /// Takes up to `count` entries out of a database; tells whether it is empty now.
-    pub(crate) fn clear_some(&mut self, count: usize) -> bool {
-        let db = self.db;
-        let mut out = Vec::new();
-        if let Some(table) = self.state.table_mut(db) {
-            table.drain_some(count, &mut out);
-        }
-        for blob in out {
-            self.after_removal(blob, db, RemovalCause::Deleted);
-        }
-        if self.state.table(db).is_some_and(|table| table.len() > 0) {
-            return false;
-        }
-        self.state.flights.retain(|flight| !flight.is_in(db));
-        self.shrink_table();
-        true
-    }
-
-    /// Gives a table's memory back after many removals.
-    pub(crate) fn shrink_table(&mut self) {
-        let (db, model, core) = (self.db, self.core.settings.model, self.core);
-        let Some(table) = self.state.table_mut(db) else { return };
-        let before = table.allocated_bytes();
-        if table.shrink(&core.hasher) {
-            let after = table.allocated_bytes();
-            let place = table.whereabouts();
-            if db == 0 {
-                core.shards[self.shard].set_whereabouts(place);
-            }
-            self.discharge(Bytes::Index, model.charge(before));
-            self.charge(Bytes::Index, model.charge(after));
-            self.resize_ghosts();
-            self.state.clock.resize(self.state.len());
-        }
-    }
-
-    /// Does what else there is to clean: invalidated copies, tables that have become too large. Tells whether there
-    /// is more.
-    pub(crate) fn clean(&mut self, count: usize) -> bool {
-        let clock = self.core.freshness.clock();
-        let mut more = false;
-        if self.state.swept_at != clock {
-            if self.state.dead_sweep.is_none() {
-                self.state.sweep_began_at = clock;
-            }
-            more = self.sweep_dead(count);
-            if !more {
-                self.state.swept_at = self.state.sweep_began_at;
-            }
-        }
-        for db in 0..self.state.tables().count() {
-            self.db = u16::try_from(db).expect("I2: databases are numbered by u16");
-            if self.state.table(self.db).is_some_and(|table| table.is_sparse()) {
-                self.shrink_table();
-            }
-        }
-        more
-    }
-
-    /// Looks at one page of a database for copies that were invalidated; tells whether more pages follow.
-    fn sweep_dead(&mut self, count: usize) -> bool {
-        let now = self.now_ms();
-        let (db, from) = self.state.dead_sweep.unwrap_or((0, 0));
-        let tables = self.state.tables().count();
-        let mut dead = Vec::new();
-        let next = self.state.table(db).and_then(|table| {
-            table.page(from, count, |blob| {
-                if let Some(cause) = self.core.death(blob, || now) {
-                    dead.push(self.victim(blob, db, cause));
-                }
-            })
-        });
-        dead.into_iter().for_each(|victim| self.evict(victim));
-        let next = match next {
-            Some(from) => Some((db, from)),
-            None if usize::from(db) + 1 < tables => Some((db + 1, 0)),
-            None => None,
-        };
-        self.state.dead_sweep = next;
-        next.is_some()
     }
 }
 
@@ -981,46 +421,4 @@ pub(crate) struct Existing {
     /// The expiry that KEEPTTL keeps.
     pub(crate) kept: Option<Kept>,
     pub(crate) cost: Cost,
-}
-
-/// An entry chosen to go.
-#[derive(Debug, Clone, Copy)]
-struct Victim {
-    hash: KeyHash,
-    address: usize,
-    db: u16,
-    cause: RemovalCause,
-}
-
-/// The search for the least worthy entry.
-struct Candidates<'a, 'b> {
-    write: &'a ShardWrite<'b>,
-    policy: Policy,
-    spare: Option<usize>,
-    now: u64,
-    db: u16,
-    best: Option<(i64, Victim)>,
-}
-
-impl Candidates<'_, '_> {
-    fn offer(&mut self, blob: BlobRef<'_>) {
-        let write = self.write;
-        let death = write.core.death(blob, || self.now);
-        let protected = blob.pinned() || Some(blob.address()) == self.spare;
-        if protected || (self.policy.is_volatile() && blob.deadline_ms().is_none()) {
-            return;
-        }
-        let settings = &write.core.settings;
-        let worth = if death.is_some() {
-            i64::MIN
-        } else {
-            let bytes_count = write.core.budget(Resource::Bytes).limit().is_some();
-            let cost = if bytes_count { Cost::of(blob, settings.model).bytes() } else { 1 };
-            worth(self.policy, &settings.admission, write.state.clock(), blob, cost, write.core.seconds())
-        };
-        if self.best.is_none_or(|(least, _)| worth < least) {
-            let cause = death.unwrap_or(RemovalCause::Evicted);
-            self.best = Some((worth, write.victim(blob, self.db, cause)));
-        }
-    }
 }

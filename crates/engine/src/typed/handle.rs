@@ -301,6 +301,8 @@ impl<T: Element> Typed<T> {
     /// `f` runs outside every lock and may call the engine; if another writer came between, it runs again with the new
     /// value (optimistic, so keep it free of side effects). The expiry is kept.
     ///
+    /// **Complexity** as [`get`](Self::get) and [`set`](Self::set), once a run of `f`.
+    ///
     /// # Errors
     /// As [`get`](Self::get) and [`set`](Self::set).
     ///
@@ -356,7 +358,10 @@ impl<T: Element> Typed<T> {
                 return Ok(false);
             }
             let Some(object) = &object else {
-                write.remove(hash, key, crate::RemovalCause::Deleted);
+                // Nothing for nothing; a negative copy, which nobody sees, stays.
+                if old.is_some() {
+                    write.remove(hash, key, crate::RemovalCause::Deleted);
+                }
                 return Ok(true);
             };
             let kept = found.map(|blob| (blob.deadline_ms(), blob.idle(), blob.weight()));
@@ -396,6 +401,8 @@ impl<T: Element> Typed<T> {
 
     /// Stores a copy of remote data if its token is still good; see [`Engine::insert_if`].
     ///
+    /// **Complexity** as [`set`](Self::set), and O(t), t the tags.
+    ///
     /// # Errors
     /// As [`Engine::insert_if`].
     ///
@@ -420,6 +427,8 @@ impl<T: Element> Typed<T> {
     }
 
     /// Reads a copy of remote data and tells how fresh it is; see [`Engine::lookup`].
+    ///
+    /// **Complexity** as [`get`](Self::get).
     ///
     /// # Errors
     /// As [`get`](Self::get).

@@ -15,7 +15,8 @@ use super::codec::{self, CodecError, Element};
 struct Table {
     type_id: fn() -> TypeId,
     type_name: fn() -> &'static str,
-    value_bytes: usize,
+    /// An `Arc`'s two counters and the value, as they lie in one allocation.
+    allocation_bytes: usize,
     /// Makes another owned count. Safety: `data` is a count of this table's type.
     retain: unsafe fn(NonNull<()>),
     /// Takes an owned count back and drops it. Safety: `data` is such a count of this table's type.
@@ -24,13 +25,19 @@ struct Table {
     encode: unsafe fn(NonNull<()>) -> Result<Vec<u8>, CodecError>,
 }
 
+const fn arc_bytes(value_bytes: usize, value_align: usize) -> usize {
+    const COUNTERS_BYTES: usize = 2 * size_of::<usize>();
+    let align = if value_align > align_of::<usize>() { value_align } else { align_of::<usize>() };
+    (COUNTERS_BYTES.next_multiple_of(align) + value_bytes).next_multiple_of(align)
+}
+
 struct TableOf<T>(std::marker::PhantomData<T>);
 
 impl<T: Element> TableOf<T> {
     const TABLE: &'static Table = &Table {
         type_id: TypeId::of::<T>,
         type_name: type_name::<T>,
-        value_bytes: size_of::<T>(),
+        allocation_bytes: arc_bytes(size_of::<T>(), align_of::<T>()),
         retain: |data| {
             // SAFETY: by the field's contract this is a count of an Arc<T>.
             unsafe { Arc::increment_strong_count(data.cast::<T>().as_ptr()) };
@@ -108,7 +115,7 @@ impl Object {
 
     /// The bytes of the allocation that holds the value: an `Arc`'s two counters and the value.
     pub(crate) fn allocation_bytes(&self) -> usize {
-        16 + self.table.value_bytes
+        self.table.allocation_bytes
     }
 
     pub(crate) fn encode(&self) -> Result<Vec<u8>, CodecError> {

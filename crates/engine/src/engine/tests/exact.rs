@@ -15,12 +15,12 @@ fn run(shards: usize, ordered: bool, steps: &[super::steps::Step]) {
 
 proptest! {
     #[test]
-    fn one_shard_behaves_as_the_model(steps in prop::collection::vec(step(9_000), 1..60)) {
+    fn one_shard_behaves_as_the_model(steps in prop::collection::vec(step(9_000), 1..200)) {
         run(1, true, &steps);
     }
 
     #[test]
-    fn many_shards_behave_as_the_model(steps in prop::collection::vec(step(9_000), 1..60)) {
+    fn many_shards_behave_as_the_model(steps in prop::collection::vec(step(9_000), 1..200)) {
         run(8, false, &steps);
     }
 }

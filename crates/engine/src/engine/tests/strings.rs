@@ -97,7 +97,9 @@ impl World {
                     plain(self, value);
                 }
             }
-            Op::GetSet if self.check(engine.get_set(&key, &value).map(bytes_of), old.clone()) => plain(self, value),
+            Op::GetSet if self.check(engine.get_set(&key, &value).map(bytes_of), old.clone()) => {
+                plain(self, value)
+            }
             Op::GetDel if self.check(engine.get_del(&key).map(bytes_of), old.clone()) => {
                 // A negative copy is not there to be deleted.
                 old.map(|_| self.model.entries.remove(&place));
@@ -141,15 +143,19 @@ impl World {
                 let batch = self.batch(step);
                 let keys: Vec<_> = batch.iter().map(|place| &place.1).collect();
                 let got: Vec<_> = engine.get_many(&keys).unwrap().into_iter().map(bytes_of).collect();
-                let want: Vec<_> = batch.iter().map(|place| self.model.bytes(place)).collect();
-                assert_eq!(got, want);
+                for (place, got) in batch.iter().zip(got) {
+                    // Bytes that one read of an object keeps may push out what the next one looks for.
+                    let pushed_out = got.is_none() && self.was_evicted(place);
+                    assert!(pushed_out || got == self.model.bytes(place), "{place:?}: {got:?}");
+                }
             }
             Op::Peek => assert_eq!(bytes_of(engine.peek(key).unwrap()), old),
             Op::Strlen => {
                 self.check(engine.strlen(key), old.map_or(0, |old| old.len() as u64));
             }
             Op::GetRange => {
-                let (start, end) = (step.number, step.number.wrapping_add(i64::try_from(step.span_ms).unwrap()));
+                let (start, end) =
+                    (step.number, step.number.wrapping_add(i64::try_from(step.span_ms).unwrap()));
                 let end = if step.flag(0) { end } else { -3 };
                 let want = get_range(&old.unwrap_or_default(), start, end);
                 self.check(engine.get_range(key, start, end).map(Vec::from), want);
@@ -157,7 +163,7 @@ impl World {
             Op::Lcs => {
                 let other = (step.db, self.keys[step.to].clone());
                 let (a, b) = (old.unwrap_or_default(), self.model.bytes(&other).unwrap_or_default());
-                if a.len() * b.len() < 100_000 {
+                if a.len() * b.len() < 100_000 && !self.limited {
                     let common = engine.lcs(&key, &other.1).unwrap();
                     assert_eq!(common.len() as u64, lcs_len(&a, &b));
                     assert_eq!(engine.lcs_len(&key, &other.1).unwrap(), lcs_len(&a, &b));
@@ -174,7 +180,10 @@ impl World {
 
     /// A new value with the old expiry; what idles begins to idle anew.
     fn replace(&mut self, place: &Place, bytes: Vec<u8>) {
-        let times = self.model.times(place).touched(self.model.now);
+        let times = match self.model.times(place) {
+            Times { idle: Some(idle), .. } => Times::new(idle.hard, Some(idle.span), self.model.now),
+            times => times,
+        };
         self.store(place, bytes, times, Form::Plain);
     }
 
@@ -276,7 +285,10 @@ impl World {
                     self.model.change(place, sum.into_bytes(), Form::Text);
                 }
             }
-            Err(_) => assert!(matches!(got, Err(OpError::NotAFloat | OpError::Overflow)), "{got:?}"),
+            Err(_) => {
+                let refused = self.limited && matches!(got, Err(OpError::OutOfMemory { .. }));
+                assert!(refused || matches!(got, Err(OpError::NotAFloat | OpError::Overflow)), "{got:?}");
+            }
         }
     }
 
@@ -287,22 +299,24 @@ impl World {
             .zip(&places)
             .map(|(i, place)| (place.1.clone(), [&value[..], &[b'0' + i]].concat()))
             .collect();
+        let options = self.asked(step, &places[0]).options;
+        let got = match (step.op, step.flags & 7) {
+            (Op::SetMany, _) => engine.set_many(&pairs).map(|()| true),
+            (Op::SetManyIfAbsent, _) => engine.set_many_if_absent(&pairs),
+            (_, 0) => engine.set_many_with(&pairs, &options.if_absent()),
+            (_, 1) => engine.set_many_with(&pairs, &options.if_present()),
+            _ => engine.set_many_with(&pairs, &options),
+        };
+        // A batch may evict keys of its own to make room for the rest.
+        places.iter().for_each(|place| self.forget_evicted(place));
         let present = places.iter().filter(|place| self.model.see(place).is_some()).count();
+        let holds = match (step.op, step.flags & 7) {
+            (Op::SetManyIfAbsent, _) | (Op::SetManyWith, 0) => present == 0,
+            (Op::SetManyWith, 1) => present == places.len(),
+            _ => true,
+        };
         // What is kept is the expiry before the batch, even of a key that comes twice.
         let asked: Vec<Times> = places.iter().map(|place| self.asked(step, place).times).collect();
-        let (got, holds) = match step.op {
-            Op::SetMany => (engine.set_many(&pairs).map(|()| true), true),
-            Op::SetManyIfAbsent => (engine.set_many_if_absent(&pairs), present == 0),
-            _ => {
-                let options = self.asked(step, &places[0]).options;
-                let (options, holds) = match step.flags & 7 {
-                    0 => (options.if_absent(), present == 0),
-                    1 => (options.if_present(), present == places.len()),
-                    _ => (options, true),
-                };
-                (engine.set_many_with(&pairs, &options), holds)
-            }
-        };
         if !self.check(got, holds) || !holds {
             return;
         }
