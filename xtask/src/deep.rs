@@ -86,7 +86,7 @@ fn asan() -> Outcome {
     }
     // An explicit target keeps the sanitizer out of build scripts and procedural macros.
     let mut command = nightly_cargo(["test", "--target", &host]);
-    command.args(ENGINE_SUITE).arg("--features", "larder/metrics");
+    command.args(ENGINE_SUITE).args(["--features", "larder/metrics"]);
     command.env("RUSTFLAGS", "-Zsanitizer=address").env("CARGO_TARGET_DIR", tools::target_dir().join("asan"));
     run(&mut command)
 }
@@ -107,7 +107,7 @@ fn model(options: Options) -> Outcome {
     let mut seed = options.seed;
     loop {
         let mut command = cargo(["test"]);
-        command.args(ENGINE_SUITE).arg("--features", "larder/metrics");
+        command.args(ENGINE_SUITE).args(["--features", "larder/metrics"]);
         command.env("PROPTEST_CASES", MODEL_CASES).env("PROPTEST_RNG_SEED", seed.to_string());
         if let Outcome::Failed(why) = run(&mut command) {
             return Outcome::Failed(format!(

@@ -20,7 +20,9 @@ fn engine(setup: &Setup) -> Engine {
     builder.build().expect("limits above zero make a valid configuration")
 }
 
-/// A handle on an engine that stores byte strings.
+/// A handle on an engine that stores byte strings. Each thread has one; on lines of its own, or the buffers' lengths
+/// would be shared.
+#[repr(align(128))]
 pub(super) struct Bytes {
     engine: Engine,
     buffer: Vec<u8>,

@@ -9,6 +9,8 @@
 //! an estimate. COPY of a large string shares its bytes and charges both owners; that errs on the safe side, and is
 //! checked as an inequality.
 
+#![expect(clippy::cast_possible_truncation, reason = "small numbers, known to fit")]
+
 use larder::{AllocatorModel, Builder, Engine, Policy};
 use larder_testkit::{CountingAllocator, Generator, Held, Operation, Profile, Subject};
 use proptest::prelude::*;
@@ -142,6 +144,33 @@ fn many_keyspaces_are_charged_to_the_byte() {
             assert_eq!(measured.charged() - charged, measured.held() - held, "{model:?}, keyspace {number}");
         }
     }
+}
+
+/// An object's allocation is that of an `Arc`: two counters and the value, padded to its alignment.
+#[test]
+fn objects_of_any_alignment_are_charged_to_the_byte() {
+    #[derive(Clone, Copy, serde::Serialize, serde::Deserialize)]
+    #[repr(align(64))]
+    struct Wide(u8);
+    for model in MODELS {
+        let measured = Measured::new(Engine::builder().seed(1).shards(1), model);
+        let engine = measured.subject.engine();
+        for key in 0..20u8 {
+            engine.typed::<u8>().with_weigher(|_| 0).set([key, 0], key).expect("there is no limit");
+            engine
+                .typed::<(u16, u8)>()
+                .with_weigher(|_| 0)
+                .set([key, 1], (7, key))
+                .expect("there is no limit");
+            engine.typed::<u128>().with_weigher(|_| 0).set([key, 2], key.into()).expect("there is no limit");
+            assert_eq!(measured.charged(), measured.held(), "{model:?}");
+        }
+    }
+    let measured = Measured::new(Engine::builder().seed(1).shards(1), AllocatorModel::Requested);
+    let engine = measured.subject.engine();
+    engine.typed::<Wide>().with_weigher(|_| 0).set("k", Wide(1)).expect("there is no limit");
+    assert_eq!(measured.charged(), measured.held(), "aligned to 64");
+    assert_eq!(engine.typed::<Wide>().get_with("k", |wide| wide.0), Ok(Some(1)));
 }
 
 #[test]

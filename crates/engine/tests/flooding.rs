@@ -28,11 +28,11 @@ fn ordinary() -> Vec<Vec<u8>> {
 
 /// Where each key lies: its shard and the hash bits that the table keeps, the latter by asking where it begins.
 fn places(keys: &[Vec<u8>], seed: u64) -> Vec<(u64, u64)> {
-    let engine = Engine::builder().shards(16).seed(seed).build().unwrap();
-    engine.set_many(&keys.iter().map(|key| (key, "v")).collect::<Vec<_>>()).unwrap();
+    let engine = Engine::builder().shards(16).seed(seed).build().expect("valid settings");
+    engine.set_many(&keys.iter().map(|key| (key, "v")).collect::<Vec<_>>()).expect("there is no limit");
     let (mut places, mut cursor) = (Vec::new(), 0);
     loop {
-        let page = engine.scan(cursor, &ScanOptions::new().count(1)).unwrap();
+        let page = engine.scan(cursor, &ScanOptions::new().count(1)).expect("a scan");
         // The next cursor lies just behind the bits of this page's last key; at a shard's end it is the next shard's
         // start, and the bits are not told.
         let next = page.cursor;

@@ -3,6 +3,8 @@
 //! One exception is meant: without eviction an EXPIRE is not refused, and what it takes goes beyond the limit until the next
 //! key goes. So it is left out of the runs under `noeviction`.
 
+#![expect(clippy::cast_possible_truncation, reason = "small numbers, known to fit")]
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 

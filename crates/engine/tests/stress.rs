@@ -4,6 +4,12 @@
 //! `LARDER_STRESS_SEED` moves the random choices. Each test runs by rounds and stops at the first end of a round after
 //! its time is over, so slow machines check less and never hang.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "small numbers, known to fit"
+)]
+
 use std::collections::BTreeSet;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};

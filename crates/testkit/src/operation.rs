@@ -285,7 +285,6 @@ impl Profile {
     }
 
     /// Returns a strategy for one operation.
-    #[must_use]
     pub fn operation(self) -> BoxedStrategy<Operation> {
         let mut parts =
             vec![(300, self.reads()), (350, self.stores()), (100, self.removals()), (1, self.rare())];
@@ -309,7 +308,6 @@ impl Profile {
     }
 
     /// Returns a strategy for a list of operations.
-    #[must_use]
     pub fn operations(self, most: usize) -> BoxedStrategy<Vec<Operation>> {
         prop::collection::vec(self.operation(), 1..=most).boxed()
     }

@@ -53,13 +53,16 @@ impl Subject {
     ///
     /// # Errors
     /// As [`Builder::build`].
+    ///
+    /// # Panics
+    /// If the builder allows fewer than three databases.
     pub fn new(builder: Builder, model: AllocatorModel) -> Result<Self, ConfigError> {
         let clock = ManualClock::default();
         let engine = builder.allocator_model(model).clock(clock.clone()).build()?;
         let numbered = (0..DATABASES).map(|db| engine.select(u16::from(db)));
         let databases: Vec<Engine> = numbered
             .chain(std::iter::once_with(|| engine.keyspace(NAMED)))
-            .map(|handle| handle.expect("an engine has sixteen databases and takes a named one"))
+            .map(|handle| handle.expect("the engine has these databases and takes a named one"))
             .collect();
         let weighed = |engine: &Engine| {
             engine.typed::<Sheet>().with_weigher(move |sheet: &Sheet| sheet.heap_bytes(model))
@@ -316,7 +319,8 @@ impl Subject {
             }
             Operation::TypedUpdate { key, cells } => {
                 let updated = sheets(key).update(key.bytes(), |old| {
-                    let cells = cells / 2 + old.map_or(0, |old| old.cells.len().min(100) as u16);
+                    let before = old.map_or(0, |old| u16::try_from(old.cells.len().min(100)).unwrap_or(100));
+                    let cells = cells / 2 + before;
                     (cells % 7 != 0).then(|| Sheet::new(cells))
                 })?;
                 Ok(Outcome::Sheet(updated.map(|sheet| sheet.as_ref().clone())))

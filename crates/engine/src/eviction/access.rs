@@ -246,7 +246,11 @@ mod tests {
         let clock = AccessClock::default();
         clock.resize(640);
         let older = clock.first(Stamping::Recency, 100);
-        let used = |n: u32| (0..n).for_each(|_| drop(clock.next(Stamping::Recency, 0, || 100)));
+        let used = |n: u32| {
+            for _ in 0..n {
+                let _ = clock.next(Stamping::Recency, 0, || 100);
+            }
+        };
         used(50);
         let newer = clock.first(Stamping::Recency, 100);
         assert!(clock.recency_age(older) > clock.recency_age(newer));

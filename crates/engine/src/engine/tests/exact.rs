@@ -11,6 +11,10 @@ fn run(shards: usize, ordered: bool, steps: &[super::steps::Step]) {
     for step in steps {
         world.run(step);
     }
+    world.engine().flush_all().unwrap();
+    let left = world.engine().memory_usage();
+    assert_eq!((left.blobs, left.objects, left.ordered_index), (0, 0, 0));
+    assert_eq!(world.engine().core.freshness.live_tag_sets(), 0, "every set of tags is given back");
 }
 
 proptest! {

@@ -1,9 +1,9 @@
 //! Single flight between threads.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::channel;
-use std::sync::Barrier;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize, Serializer};
@@ -109,22 +109,24 @@ fn a_panic_while_the_result_is_stored_leaves_nobody_waiting() {
     let engine = Engine::new();
     let values = engine.typed::<Unwilling>();
     let (begun, wait_begun) = channel();
-    std::thread::scope(|scope| {
-        let leader = scope.spawn(|| {
-            catch_unwind(AssertUnwindSafe(|| {
-                drop(values.get_or_insert_with("k", || {
-                    begun.send(()).unwrap();
-                    wait_for_waiters(&engine, 1);
-                    Ok::<_, ()>(Unwilling(13))
-                }));
-            }))
-            .is_err()
-        });
-        wait_begun.recv().unwrap();
-        let value = values.get_or_insert_with("k", || Ok::<_, ()>(Unwilling(14)));
-        assert_eq!(value.unwrap().0, 14, "the waiter leads");
-        assert!(leader.join().unwrap());
+    let (waiting, theirs) = (engine.clone(), values.clone());
+    let leader = std::thread::spawn(move || {
+        let load = || {
+            begun.send(()).unwrap();
+            wait_for_waiters(&waiting, 1);
+            Ok::<_, ()>(Unwilling(13))
+        };
+        catch_unwind(AssertUnwindSafe(|| drop(theirs.get_or_insert_with("k", load)))).is_err()
     });
+    wait_begun.recv().unwrap();
+    let (done, wait_done) = channel();
+    // A thread of its own: were it left waiting, the test would fail and not hang.
+    std::thread::spawn(move || {
+        let value = values.get_or_insert_with("k", || Ok::<_, ()>(Unwilling(14)));
+        done.send(value.unwrap().0).unwrap();
+    });
+    assert_eq!(wait_done.recv_timeout(Duration::from_secs(30)), Ok(14), "the waiter leads");
+    assert!(leader.join().unwrap());
 }
 
 #[test]

@@ -110,8 +110,7 @@ fn a_cancelled_leader_hands_over_to_a_task() {
 fn a_cancelled_leader_hands_over_to_a_thread() {
     let engine = Engine::new();
     let numbers = engine.typed::<u64>();
-    let mut leader =
-        Box::pin(numbers.get_or_insert_with_async("k", std::future::pending::<Result<u64, ()>>));
+    let mut leader = Box::pin(numbers.get_or_insert_with_async("k", std::future::pending::<Result<u64, ()>>));
     assert!(poll(leader.as_mut(), &alarm()).is_pending());
     std::thread::scope(|scope| {
         let waiter = scope.spawn(|| *numbers.get_or_insert_with("k", || Ok::<_, ()>(3)).unwrap());
