@@ -17,6 +17,7 @@ use crate::hash::KeyHash;
 use crate::keyspace::blob::{Blob, BlobRef};
 use crate::keyspace::meta::{CacheMeta, CacheToken, Origin};
 use crate::keyspace::write::{Announce, ShardWrite};
+use crate::local::check_entry;
 use crate::order::prefix_end;
 use crate::removal::RemovalCause;
 use crate::stats::Counter;
@@ -272,6 +273,7 @@ impl Engine {
     /// # Ok::<(), larder::OpError>(())
     /// ```
     pub fn invalidate_tag(&self, tag: impl AsRef<[u8]>) {
+        check_entry();
         self.core.freshness.invalidate_tag(tag.as_ref());
     }
 
@@ -332,6 +334,7 @@ impl Engine {
     /// # Ok::<(), larder::OpError>(())
     /// ```
     pub fn invalidate_connection(&self, connection: u16) {
+        check_entry();
         self.core.freshness.invalidate_connection(connection);
     }
 
@@ -344,6 +347,7 @@ impl Engine {
     /// larder::Engine::new().invalidate_slot(16_383);
     /// ```
     pub fn invalidate_slot(&self, slot: u16) {
+        check_entry();
         self.core.freshness.invalidate_slot(slot);
     }
 
@@ -357,6 +361,7 @@ impl Engine {
     /// larder::Engine::new().invalidate_copies();
     /// ```
     pub fn invalidate_copies(&self) {
+        check_entry();
         self.core.freshness.invalidate_everything();
     }
 

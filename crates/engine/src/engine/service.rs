@@ -15,6 +15,7 @@ use crate::clock::UnixMillis;
 use crate::eviction::Policy;
 use crate::keyspace::Core;
 use crate::keyspace::upkeep::EXPIRE_STEP;
+use crate::local;
 use crate::memory::{MemoryUsage, Resource};
 use crate::stats::Stats;
 
@@ -109,6 +110,7 @@ impl Engine {
     /// ```
     #[must_use]
     pub fn stats(&self) -> Stats {
+        local::check_entry();
         let mut stats = self.core.counters.snapshot();
         for shard in &self.core.shards {
             let state = shard.state.read();
@@ -212,6 +214,7 @@ impl Engine {
 
 impl Core {
     fn maintain(&self, budget: u32) -> Remaining {
+        local::check_entry();
         let mut left = budget;
         let mut remaining = Remaining::default();
         let now = self.now_ms();

@@ -230,6 +230,7 @@ impl Core {
 
     /// The number of a named keyspace, made when it is first asked for.
     pub(crate) fn named(&self, name: &str) -> Result<u16, OpError> {
+        local::check_entry();
         let mut names = self.names.lock();
         if let Some(&number) = names.get(name) {
             return Ok(number);
@@ -635,6 +636,7 @@ impl Core {
     // ---- whole engine
 
     pub(crate) fn memory_usage(&self) -> MemoryUsage {
+        local::check_entry();
         let mut usage =
             MemoryUsage { fixed: self.fixed_bytes, limit: self.bytes.limit(), ..MemoryUsage::default() };
         for shard in &self.shards {

@@ -19,7 +19,7 @@ fn reentry_panics_with_its_reason_and_the_engine_works_on() {
     let engine = Engine::builder().shards(1).ordered_index(true).build().unwrap();
     let other = Engine::new();
     engine.set("k", "v").unwrap();
-    let calls: [&dyn Fn(); 11] = [
+    let calls: &[&dyn Fn()] = &[
         &|| drop(engine.get_with("k", |_| ())),
         &|| drop(engine.get("other")),
         &|| drop(engine.set("k", "w")),
@@ -29,6 +29,13 @@ fn reentry_panics_with_its_reason_and_the_engine_works_on() {
         &|| drop(engine.scan_prefix("k", 1)),
         &|| drop(engine.scan(0, &crate::ScanOptions::new())),
         &|| assert!(!engine.maintain(Budget::default()).due),
+        &|| assert_eq!(engine.stats().keys, 1),
+        &|| assert!(engine.memory_usage().total() > 0),
+        &|| engine.invalidate_tag("t"),
+        &|| engine.invalidate_connection(1),
+        &|| engine.invalidate_slot(1),
+        &|| engine.invalidate_copies(),
+        &|| assert!(engine.keyspace("other").is_ok()),
         &|| drop(other.get("k")),
         &|| drop(other.typed::<u64>().get_or_insert_with("k", || Ok::<_, ()>(1))),
     ];
