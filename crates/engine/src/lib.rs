@@ -56,6 +56,7 @@ mod prefetch;
 mod random;
 mod removal;
 mod stats;
+mod sync;
 mod typed;
 mod value;
 

@@ -8,12 +8,17 @@ use std::cell::Cell;
 
 use parking_lot::Mutex;
 
+use crate::sync;
+
 /// Threads beyond this many share the last stripe.
 pub(crate) const THREADS_MAX: usize = 1_024;
 const UNKNOWN: usize = usize::MAX;
 
-thread_local! {
+sync::thread_local! {
     static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+std::thread_local! {
     static NUMBER: Cell<usize> = const { Cell::new(UNKNOWN) };
     static GIVER: Giver = const { Giver };
 }

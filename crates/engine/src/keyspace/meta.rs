@@ -16,11 +16,11 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use parking_lot::Mutex;
 use std::collections::BTreeMap;
 
 use crate::hash::KeyHash;
 use crate::memory::AllocatorModel;
+use crate::sync::Mutex;
 
 /// A key's counter is one of this many.
 const KEY_COUNTERS: usize = 4_096;

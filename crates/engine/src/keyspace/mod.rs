@@ -24,7 +24,6 @@ pub(crate) mod write;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 
 use crossbeam_utils::CachePadded;
-use parking_lot::{Mutex, RwLockReadGuard, RwLockWriteGuard};
 use std::collections::BTreeMap;
 
 use self::blob::BlobRef;
@@ -41,6 +40,7 @@ use crate::order::OrderedIndex;
 use crate::random::{Random, mix};
 use crate::removal::{Bag, Removal, RemovalCause};
 use crate::stats::{Counter, Counters, Operation};
+use crate::sync::{Mutex, RwLockReadGuard, RwLockWriteGuard};
 
 /// Why a write could not go on.
 #[derive(Debug)]

@@ -11,7 +11,6 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use parking_lot::RwLock;
 use std::collections::BTreeMap;
 
 use super::blob::{BlobRef, Idle, Kind, ValueRef};
@@ -22,6 +21,7 @@ use crate::expiry::{ExpiryWheel, Timer};
 use crate::hash::KeyHash;
 use crate::memory::{AllocatorModel, Amounts, KINDS, Kind as Bytes, Ledger};
 use crate::random::Random;
+use crate::sync::RwLock;
 use crate::typed::FlightEntry;
 
 /// What one entry costs.

@@ -14,8 +14,7 @@ use std::any::{Any, TypeId};
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use event_listener::{Event, EventListener};
-use parking_lot::Mutex;
+use crate::sync::{Event, EventListener, Mutex, thread_local};
 
 thread_local! {
     /// The flights whose loaders run on this thread right now, by address: a loader that asks for its own key
@@ -79,12 +78,12 @@ impl<T, E> Flight<T, E> {
 
     /// Whether this thread is running this flight's loader.
     pub(crate) fn is_loading_here(&self) -> bool {
-        LOADING.with_borrow(|loading| loading.contains(&self.address()))
+        LOADING.with(|loading| loading.borrow().contains(&self.address()))
     }
 
     /// Marks that this thread runs the loader, until the guard is dropped.
     pub(crate) fn loading(&self) -> Loading {
-        LOADING.with_borrow_mut(|loading| loading.push(self.address()));
+        LOADING.with(|loading| loading.borrow_mut().push(self.address()));
         Loading(())
     }
 }
@@ -95,9 +94,7 @@ pub(crate) struct Loading(());
 
 impl Drop for Loading {
     fn drop(&mut self) {
-        LOADING.with_borrow_mut(|loading| {
-            loading.pop();
-        });
+        LOADING.with(|loading| loading.borrow_mut().pop());
     }
 }
 
@@ -160,7 +157,7 @@ mod tests {
                         if let Some(outcome) = flight.outcome() {
                             return matches!(outcome, Outcome::Done(value) if *value == 7);
                         }
-                        event_listener::Listener::wait(listener);
+                        crate::sync::Listener::wait(listener);
                     }
                 })
             })

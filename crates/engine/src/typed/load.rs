@@ -8,8 +8,6 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use event_listener::Listener;
-
 use super::flight::{Flight, FlightEntry, Outcome};
 use super::{Element, Typed};
 use crate::engine::store::{Incoming, SetOptions};
@@ -17,6 +15,7 @@ use crate::error::{LoadError, OpError};
 use crate::keyspace::blob::Blob;
 use crate::keyspace::write::Announce;
 use crate::stats::Counter;
+use crate::sync::Listener;
 
 /// What joining a flight came to.
 enum Joined<T, E> {

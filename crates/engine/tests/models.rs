@@ -1,0 +1,174 @@
+//! Interleavings tried out by a scheduler: `RUSTFLAGS="--cfg shuttle" cargo test -p larder --test models`.
+//!
+//! The real engine runs on shuttle's locks and events, so what is explored is the order of its critical sections and waits.
+//! `LARDER_MODEL_RUNS` sets how many interleavings each model tries (default 300); a failure prints a schedule that replays it.
+#![cfg(shuttle)]
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use larder::{Engine, LoadError, ManualClock};
+use shuttle::thread;
+
+fn explore(model: impl Fn() + Send + Sync + 'static) {
+    let runs = std::env::var("LARDER_MODEL_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(300);
+    shuttle::check_random(model, runs);
+}
+
+fn engine() -> Engine {
+    Engine::builder().shards(2).clock(ManualClock::default()).seed(1).build().expect("a valid configuration")
+}
+
+fn join<T>(threads: Vec<thread::JoinHandle<T>>) -> Vec<T> {
+    threads.into_iter().map(|thread| thread.join().expect("no thread panics")).collect()
+}
+
+#[test]
+fn a_missing_key_is_loaded_once() {
+    explore(|| {
+        let (values, loads) = (engine().typed::<u32>(), Arc::new(AtomicU32::new(0)));
+        let threads = (0..3)
+            .map(|_| {
+                let (values, loads) = (values.clone(), Arc::clone(&loads));
+                thread::spawn(move || {
+                    let load = || {
+                        thread::yield_now();
+                        Ok::<_, ()>(loads.fetch_add(1, Ordering::Relaxed) + 7)
+                    };
+                    *values.get_or_insert_with("k", load).expect("the loader succeeds")
+                })
+            })
+            .collect();
+        assert_eq!(join(threads), [7, 7, 7]);
+        assert_eq!(loads.load(Ordering::Relaxed), 1);
+    });
+}
+
+#[test]
+fn a_panicking_leader_hands_over_and_an_error_is_not_kept() {
+    explore(|| {
+        let (values, turns) = (engine().typed::<u32>(), Arc::new(AtomicU32::new(0)));
+        let threads = (0..3)
+            .map(|_| {
+                let (values, turns) = (values.clone(), Arc::clone(&turns));
+                thread::spawn(move || {
+                    let load = || match turns.fetch_add(1, Ordering::Relaxed) {
+                        0 => panic!("the first loader fails"),
+                        1 => Err("the second one refuses"),
+                        n => Ok(n),
+                    };
+                    catch_unwind(AssertUnwindSafe(|| {
+                        values.get_or_insert_with("k", load).map(|value| *value)
+                    }))
+                })
+            })
+            .collect();
+        let mut panics = 0;
+        for outcome in join(threads) {
+            match outcome {
+                Err(_) => panics += 1,
+                Ok(Ok(value)) => assert!(value >= 2),
+                Ok(Err(LoadError::Loader(error))) => assert_eq!(*error, "the second one refuses"),
+                Ok(Err(other)) => panic!("unexpected: {other:?}"),
+            }
+        }
+        assert_eq!(panics, 1, "the panic reaches its own caller, and nobody else");
+        assert_eq!(*values.get_or_insert_with("k", || Ok::<_, ()>(9)).expect("nothing is stuck") % 9, {
+            let kept = values.get("k").expect("readable").map_or(0, |value| *value);
+            kept % 9
+        });
+    });
+}
+
+#[test]
+fn a_load_never_overwrites_a_write_that_came_between() {
+    explore(|| {
+        let engine = engine();
+        let values = engine.typed::<u32>();
+        let loader = {
+            let values = values.clone();
+            thread::spawn(move || {
+                let load = || {
+                    thread::yield_now();
+                    Ok::<_, ()>(1)
+                };
+                values.get_or_insert_with("k", load).map(|value| *value).expect("the loader succeeds")
+            })
+        };
+        let writer = thread::spawn(move || engine.set("k", "2").expect("room"));
+        let seen = loader.join().expect("no panic");
+        writer.join().expect("no panic");
+        assert!(seen == 1 || seen == 2);
+        assert_eq!(values.get("k").expect("readable").as_deref(), Some(&2), "the write is the last word");
+    });
+}
+
+#[test]
+fn locks_of_several_shards_are_taken_in_one_order() {
+    explore(|| {
+        let engine = engine();
+        engine.set_many(&[("a", "1"), ("b", "2"), ("c", "3"), ("d", "4")]).expect("room");
+        let acts: [fn(&Engine); 4] = [
+            |engine| drop(engine.rename("a", "b")),
+            |engine| drop(engine.rename("b", "a")),
+            |engine| engine.set_many(&[("d", "5"), ("c", "6"), ("b", "7")]).expect("room"),
+            |engine| engine.swap_databases(0, 1).expect("both are there"),
+        ];
+        let threads = acts
+            .into_iter()
+            .map(|act| {
+                let engine = engine.clone();
+                thread::spawn(move || act(&engine))
+            })
+            .collect();
+        join::<()>(threads);
+        let other = engine.select(1).expect("there are sixteen");
+        let keys = engine.len().expect("no poison") + other.len().expect("no poison");
+        assert!((3..=7).contains(&keys), "{keys}");
+    });
+}
+
+#[test]
+fn two_writers_never_exceed_the_limit_together() {
+    explore(|| {
+        let engine = Engine::builder().shards(2).max_entries(3).seed(1).clock(ManualClock::default()).build();
+        let engine = engine.expect("a valid configuration");
+        let threads = (0..3)
+            .map(|writer| {
+                let engine = engine.clone();
+                thread::spawn(move || {
+                    for i in 0..3 {
+                        engine.set(format!("{writer}:{i}"), "v").expect("the policy evicts");
+                    }
+                })
+            })
+            .collect();
+        join::<()>(threads);
+        assert!(engine.len().expect("no poison") <= 3);
+    });
+}
+
+#[test]
+fn a_fill_that_raced_an_invalidation_is_not_kept() {
+    use larder::{CacheOptions, Origin};
+    explore(|| {
+        let (engine, drawn) = (engine(), Arc::new(AtomicU32::new(0)));
+        let filler = {
+            let (engine, drawn) = (engine.clone(), Arc::clone(&drawn));
+            thread::spawn(move || {
+                let token = engine.cache_token("k", Origin::default());
+                drawn.store(1, Ordering::SeqCst);
+                thread::yield_now();
+                engine.insert_if(token, "k", "old", &CacheOptions::new()).expect("room")
+            })
+        };
+        thread::yield_now();
+        let began_before = drawn.load(Ordering::SeqCst) == 1;
+        engine.invalidate("k").expect("no poison");
+        let stored = filler.join().expect("no panic");
+        let there = engine.get("k").expect("readable").is_some();
+        assert!(stored || !there, "a refused fill leaves nothing");
+        assert!(!(began_before && there), "a fill that began before the invalidation is not there after it");
+    });
+}
