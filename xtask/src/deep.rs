@@ -26,6 +26,8 @@ and LARDER_STRESS_SEED; a failing part prints the line that repeats it.";
 
 const PARTS: [&str; 5] = ["asan", "miri", "model", "fuzz", "stress"];
 const MINUTES_DEFAULT: u64 = 5;
+/// How many interleavings each model tries.
+const INTERLEAVINGS: &str = "50000";
 /// Cases for each property in one round of `model`.
 const MODEL_CASES: &str = "4096";
 /// Miri is some hundred times slower than the machine.
@@ -102,6 +104,9 @@ fn miri() -> Outcome {
 }
 
 fn model(options: Options) -> Outcome {
+    if let Outcome::Failed(why) = crate::test::models(Some(INTERLEAVINGS)) {
+        return Outcome::Failed(why);
+    }
     let limit = Duration::from_secs(options.minutes.saturating_mul(60));
     let start = Instant::now();
     let mut seed = options.seed;

@@ -111,7 +111,18 @@ fn slow_steps(steps: &mut Run, options: Options) {
         })
     });
     steps.step("benches", benches);
+    steps.step("models", || models(None));
     steps.step("xtask tests", || run(&mut cargo(["test", "-p", "xtask", "--bins"])));
+}
+
+/// Runs the engine on a scheduler that tries out interleavings, each model as often as `runs` says.
+pub(crate) fn models(runs: Option<&str>) -> Outcome {
+    let mut command = cargo(["test", "-p", "larder", "--test", "models"]);
+    command.env("RUSTFLAGS", "--cfg shuttle").env("CARGO_TARGET_DIR", tools::target_dir().join("shuttle"));
+    if let Some(runs) = runs {
+        command.env("LARDER_MODEL_RUNS", runs);
+    }
+    run(&mut command)
 }
 
 fn locked(options: Options) -> Option<&'static str> {

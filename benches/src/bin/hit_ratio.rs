@@ -60,6 +60,9 @@ struct Args {
     /// Fail also if larder's default policy misses the hit-ratio budget.
     #[arg(long)]
     budget: bool,
+    /// A smoke run: the first 5,000 accesses, one capacity
+    #[arg(long)]
+    quick: bool,
     /// Print one JSON document instead of tables.
     #[arg(long)]
     json: bool,
@@ -151,7 +154,11 @@ struct Report {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let mut args = Args::parse();
+    if args.quick {
+        args.limit = Some(args.limit.unwrap_or(usize::MAX).min(5_000));
+        args.capacity.truncate(1);
+    }
     let traces = match load(&args) {
         Ok(traces) => traces,
         Err(message) => {
