@@ -398,18 +398,24 @@ impl Core {
             let mut bag = Bag::default();
             let outcome = self.write_shard(shard, db, &mut bag, &mut change);
             self.bury(bag);
-            match outcome {
-                Ok(done) => {
-                    if let Some(begun) = begun {
-                        let span = self.settings.clock.elapsed().saturating_sub(begun);
-                        self.counters.took(Operation::Write, span);
-                    }
-                    return Ok(done);
+            if let Some(done) = self.answer(outcome)? {
+                if let Some(begun) = begun {
+                    let span = self.settings.clock.elapsed().saturating_sub(begun);
+                    self.counters.took(Operation::Write, span);
                 }
-                Err(Refusal::Op(error)) => return Err(error),
-                Err(Refusal::NoRoom { progress: true, .. }) => {}
-                Err(Refusal::NoRoom { need, spare, .. }) => self.make_room(need, spare)?,
+                return Ok(done);
             }
+        }
+    }
+
+    /// What a run of a change means for its caller: done, refused for good, or (`None`) to be run again, because room
+    /// has been made.
+    fn answer<R>(&self, outcome: Result<R, Refusal>) -> Result<Option<R>, OpError> {
+        match outcome {
+            Ok(done) => Ok(Some(done)),
+            Err(Refusal::Op(error)) => Err(error),
+            Err(Refusal::NoRoom { progress: true, .. }) => Ok(None),
+            Err(Refusal::NoRoom { need, spare, .. }) => self.make_room(need, spare).map(|()| None),
         }
     }
 
@@ -457,11 +463,8 @@ impl Core {
             let mut bags = [Bag::default(), Bag::default()];
             let outcome = self.pair_once(shards, [from.0, to.0], &mut bags, &mut change);
             bags.into_iter().for_each(|bag| self.bury(bag));
-            match outcome {
-                Ok(done) => return Ok(done),
-                Err(Refusal::Op(error)) => return Err(error),
-                Err(Refusal::NoRoom { progress: true, .. }) => {}
-                Err(Refusal::NoRoom { need, spare, .. }) => self.make_room(need, spare)?,
+            if let Some(done) = self.answer(outcome)? {
+                return Ok(done);
             }
         }
     }
@@ -505,11 +508,8 @@ impl Core {
             let mut bags: Vec<Bag> = shards.iter().map(|_| Bag::default()).collect();
             let outcome = self.many_once(db, shards, &mut bags, &mut change);
             bags.into_iter().for_each(|bag| self.bury(bag));
-            match outcome {
-                Ok(done) => return Ok(done),
-                Err(Refusal::Op(error)) => return Err(error),
-                Err(Refusal::NoRoom { progress: true, .. }) => {}
-                Err(Refusal::NoRoom { need, spare, .. }) => self.make_room(need, spare)?,
+            if let Some(done) = self.answer(outcome)? {
+                return Ok(done);
             }
         }
     }
