@@ -20,7 +20,7 @@ use crate::keyspace::write::{Announce, ShardWrite};
 use crate::local::check_entry;
 use crate::order::prefix_end;
 use crate::removal::RemovalCause;
-use crate::stats::Counter;
+use crate::stats::{Counter, Operation};
 use crate::value::{Taken, Value};
 
 /// How a cached copy is kept.
@@ -220,6 +220,7 @@ impl Engine {
 
     pub(crate) fn look<R>(&self, key: &[u8], f: impl FnOnce(BlobRef<'_>) -> R) -> Result<Lookup<R>, OpError> {
         let core = &*self.core;
+        let _measured = core.measure(Operation::Read);
         let hash = core.hash(key);
         let state = core.read(core.shard_of(hash))?;
         let now = core.now_ms();

@@ -34,19 +34,12 @@ impl Engine {
         self.get_bytes(key.as_ref())
     }
 
-    #[inline]
-    fn get_bytes(&self, key: &[u8]) -> Result<Option<Value>, OpError> {
-        if self.core.counters.measures_latency() {
-            return self.measured(|| self.get_unmeasured(key));
-        }
-        self.get_unmeasured(key)
-    }
-
     /// The hit of a small value is written out here rather than through a closure, so that its bytes are copied once,
     /// into the caller's value.
     #[inline]
-    fn get_unmeasured(&self, key: &[u8]) -> Result<Option<Value>, OpError> {
+    fn get_bytes(&self, key: &[u8]) -> Result<Option<Value>, OpError> {
         let core = &*self.core;
+        let _measured = core.measure(Operation::Read);
         let hash = core.hash(key);
         let state = core.read(core.shard_of(hash))?;
         let found = state.find(core.physical(self.db), hash, key).filter(|&blob| core.is_live(blob));
@@ -62,14 +55,6 @@ impl Engine {
         let taken = Taken::from(blob.value());
         drop(state);
         self.finish(key, taken).map(Some)
-    }
-
-    fn measured<R>(&self, read: impl FnOnce() -> R) -> R {
-        let clock = &self.core.settings.clock;
-        let begun = clock.elapsed();
-        let result = read();
-        self.core.counters.took(Operation::Read, clock.elapsed().saturating_sub(begun));
-        result
     }
 
     /// Makes a value of what could not be finished under the lock.

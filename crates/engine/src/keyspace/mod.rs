@@ -22,6 +22,7 @@ pub(crate) mod upkeep;
 pub(crate) mod write;
 
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 use std::collections::BTreeMap;
@@ -264,6 +265,13 @@ impl Core {
         Ok(())
     }
 
+    /// Measures an operation until the guard is dropped, if the engine was built to measure.
+    #[inline]
+    pub(crate) fn measure(&self, operation: Operation) -> Option<Measured<'_>> {
+        let measures = self.counters.measures_latency();
+        measures.then(|| Measured { core: self, operation, begun: self.settings.clock.elapsed() })
+    }
+
     // ---- reading
 
     #[inline]
@@ -343,6 +351,7 @@ impl Core {
         key: &[u8],
         f: impl FnOnce(BlobRef<'_>) -> R,
     ) -> Result<Option<R>, OpError> {
+        let _measured = self.measure(Operation::Read);
         let state = self.read(self.shard_of(hash))?;
         match state.find(self.physical(db), hash, key) {
             Some(blob) if self.is_live(blob) => {
@@ -393,16 +402,12 @@ impl Core {
         db: u16,
         mut change: impl FnMut(&mut ShardWrite<'_>) -> Result<R, Refusal>,
     ) -> Result<R, OpError> {
-        let begun = self.counters.measures_latency().then(|| self.settings.clock.elapsed());
+        let _measured = self.measure(Operation::Write);
         loop {
             let mut bag = Bag::default();
             let outcome = self.write_shard(shard, db, &mut bag, &mut change);
             self.bury(bag);
             if let Some(done) = self.answer(outcome)? {
-                if let Some(begun) = begun {
-                    let span = self.settings.clock.elapsed().saturating_sub(begun);
-                    self.counters.took(Operation::Write, span);
-                }
                 return Ok(done);
             }
         }
@@ -666,6 +671,20 @@ impl Core {
         for (resource, used) in RESOURCES.into_iter().zip(used) {
             assert!(used <= self.budget(resource).granted(), "{resource:?}: used {used} is granted");
         }
+    }
+}
+
+/// An operation under measurement.
+pub(crate) struct Measured<'a> {
+    core: &'a Core,
+    operation: Operation,
+    begun: Duration,
+}
+
+impl Drop for Measured<'_> {
+    fn drop(&mut self) {
+        let span = self.core.settings.clock.elapsed().saturating_sub(self.begun);
+        self.core.counters.took(self.operation, span);
     }
 }
 

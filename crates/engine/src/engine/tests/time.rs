@@ -247,3 +247,19 @@ fn spans_and_points_out_of_range_are_refused() {
     engine.set_with("k", "w", SetOptions::new().keep_ttl()).unwrap();
     assert_eq!(engine.expire_time("k"), Ok(Some(Some(UnixMillis::MAX))));
 }
+
+#[test]
+fn every_way_of_reading_and_writing_is_measured_on_request() {
+    let engine = Engine::builder().measure_latency(true).build().unwrap();
+    engine.set("k", "v").unwrap();
+    engine.incr("n").unwrap();
+    engine.get("k").unwrap();
+    engine.get_with("k", <[u8]>::len).unwrap();
+    engine.lookup("k").unwrap();
+    engine.typed::<String>().get_with("k", String::len).unwrap();
+    let stats = engine.stats();
+    assert_eq!(stats.reads.unwrap().count, 4);
+    // The typed read attached the decoded object, which is a write, too.
+    assert_eq!(stats.writes.unwrap().count, 3);
+    assert!(Engine::new().stats().reads.is_none());
+}
