@@ -5,6 +5,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::collections::Held;
+use crate::engine::ValueType;
 use crate::typed::CodecError;
 
 /// The longest key and the longest value, in bytes (Redis's `proto-max-bulk-len` default, 512 MiB).
@@ -80,6 +82,16 @@ pub enum OpError {
 }
 
 impl OpError {
+    pub(crate) fn wrong_type(key: &[u8], expected: ValueType, found: ValueType) -> Self {
+        Self::WrongType { key: shown(key), expected: expected.name(), found: found.name() }
+    }
+
+    /// The key holds a collection where a string is needed.
+    #[cold]
+    pub(crate) fn not_a_string(key: &[u8], found: &Held) -> Self {
+        Self::wrong_type(key, ValueType::String, found.body.value_type())
+    }
+
     pub(crate) fn codec(key: &[u8], source: CodecError) -> Self {
         Self::Codec { key: shown(key), source }
     }

@@ -40,6 +40,7 @@ struct Readme;
 mod clock;
 mod collections;
 mod config;
+mod effect;
 mod engine;
 mod error;
 mod eviction;
@@ -63,7 +64,9 @@ mod value;
 #[cfg(feature = "metrics")]
 pub use crate::metrics::publish as publish_metrics;
 pub use clock::{Clock, ManualClock, SystemClock, UnixMillis};
+pub use collections::rules::EncodingLimits;
 pub use config::Builder;
+pub use effect::{Delta, Effect, End};
 pub use engine::{
     Budget, CacheOptions, CommonRun, CommonSubsequence, Encoding, Engine, ExpireCondition, Lookup,
     Maintenance, Remaining, ScanOptions, ScanPage, SetOptions, SetOutcome, Ttl, ValueType,

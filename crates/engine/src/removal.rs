@@ -35,14 +35,15 @@ pub struct Removal<'a> {
 }
 
 impl Removal<'_> {
-    /// Returns the value's bytes, `None` for a decoded object that was never encoded.
+    /// Returns the value's bytes, `None` for a decoded object that was never encoded, and for
+    /// a collection.
     #[must_use]
     pub fn value(&self) -> Option<Vec<u8>> {
         match self.blob.value() {
             ValueRef::Bytes(bytes) => Some(bytes.to_vec()),
             ValueRef::Int(number) => Some(number.to_string().into_bytes()),
             ValueRef::Large(rope) => Some(rope.to_vec()),
-            ValueRef::Object(_) => None,
+            ValueRef::Object(_) | ValueRef::Collection(_) => None,
         }
     }
 

@@ -122,6 +122,8 @@ pub(crate) enum Taken {
     Value(Value),
     Large(Arc<Rope>),
     Object(crate::typed::Object),
+    /// Not a string at all.
+    Collection(crate::engine::ValueType),
 }
 
 impl Taken {
@@ -132,6 +134,7 @@ impl Taken {
             ValueRef::Int(number) => Self::Value(Value::copy(format_i64(number).as_bytes())),
             ValueRef::Large(rope) => Self::Large(Arc::clone(rope)),
             ValueRef::Object(object) => Self::Object(object.clone()),
+            ValueRef::Collection(held) => Self::Collection(held.body.value_type()),
         }
     }
 }

@@ -1,3 +1,79 @@
 //! The data structures behind the keys. They know nothing of keys, locks, clocks or logs.
+//!
+//! ```text
+//! entry --word--> Box<Held> { stamp, body: Collection }
+//!                                      `-- List | Set | Hash | SortedSet | Stream, each small (packed) or large (tree)
+//! ```
+//! Invariants every body keeps: I1: `clone` is a capture: O(1) for a large encoding (its nodes are shared, and a shared
+//! node is copied before it is changed), a copy of at most a few KiB for a small one. I2: `charged` is O(1) and equals what
+//! the allocator model says of every allocation that the body owns, the body's own size apart. I3: policy (NX, GT,
+//! overflow, wrong arguments) lives above the encodings, once. I4: `digest` depends on the content alone, not on encoding or
+//! history.
 
+#[macro_use]
+mod dispatch;
+
+pub(crate) mod hash;
+pub(crate) mod list;
+pub(crate) mod meter;
+pub(crate) mod rules;
+pub(crate) mod set;
+pub(crate) mod sorted_set;
+pub(crate) mod stream;
 pub(crate) mod string;
+
+pub(crate) use dispatch::{Collection, Held};
+
+use crate::effect::Delta;
+use crate::engine::{Encoding, ValueType};
+use crate::memory::AllocatorModel;
+use rules::Rules;
+
+/// What every type of collection gives to the keyspace.
+pub(crate) trait Body: Clone + Sized {
+    /// The type's name.
+    const TYPE: ValueType;
+
+    /// An empty one, in its smallest encoding.
+    fn empty(rules: &Rules) -> Self;
+
+    /// Whether it holds nothing, so that its key goes (a stream stays).
+    fn is_vacant(&self) -> bool;
+
+    /// How it is kept.
+    fn encoding(&self) -> Encoding;
+
+    /// What its allocations cost by the model, its own `size_of` apart; O(1).
+    fn charged(&self, model: AllocatorModel) -> u64;
+
+    /// A hash of the content (I4).
+    fn digest(&self) -> u64;
+
+    /// Applies one recorded change; it cannot fail on what the engine itself recorded.
+    fn apply(&mut self, delta: &Delta, rules: &Rules);
+
+    /// The changes that make an empty body into this one.
+    fn deltas(&self, emit: &mut dyn FnMut(Delta));
+
+    /// The earliest deadline inside it, if something in it expires by itself.
+    fn next_deadline_ms(&self) -> Option<u64> {
+        None
+    }
+
+    /// Frees about `nodes` nodes of a body that nobody needs any more; `true` when nothing is left to free. Nodes that a
+    /// capture still holds are let go, not freed.
+    fn free_some(&mut self, nodes: usize) -> bool;
+
+    /// Panics if an invariant is broken.
+    #[cfg(any(test, fuzzing))]
+    fn validate(&self, rules: &Rules);
+
+    /// The body in a value's arm.
+    fn into_collection(self) -> Collection;
+
+    /// The body of a value, if it is of this type.
+    fn of(collection: &Collection) -> Option<&Self>;
+
+    /// The same, to change it.
+    fn of_mut(collection: &mut Collection) -> Option<&mut Self>;
+}

@@ -21,19 +21,39 @@ const EMBSTR_BYTES_MAX: usize = 44;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ValueType {
-    /// `string`: bytes, integers and decoded objects.
+    /// `string`: bytes, integers and decoded objects; bitmaps and HyperLogLogs too.
     String,
+    /// `list`.
+    List,
+    /// `set`.
+    Set,
+    /// `zset`; geo sets too.
+    SortedSet,
+    /// `hash`.
+    Hash,
+    /// `stream`.
+    Stream,
 }
 
 impl ValueType {
-    pub(crate) fn of(_blob: BlobRef<'_>) -> Self {
-        Self::String
+    pub(crate) fn of(blob: BlobRef<'_>) -> Self {
+        match blob.value() {
+            ValueRef::Collection(held) => held.body.value_type(),
+            _ => Self::String,
+        }
     }
 
     /// Returns the name that `TYPE` gives.
     #[must_use]
     pub fn name(self) -> &'static str {
-        "string"
+        match self {
+            Self::String => "string",
+            Self::List => "list",
+            Self::Set => "set",
+            Self::SortedSet => "zset",
+            Self::Hash => "hash",
+            Self::Stream => "stream",
+        }
     }
 }
 
@@ -55,11 +75,24 @@ pub enum Encoding {
     Raw,
     /// `object`: a decoded value without bytes; larder's own.
     Object,
+    /// `listpack`: a small collection in one packed block.
+    Listpack,
+    /// `intset`: a small set of integers, sorted.
+    Intset,
+    /// `quicklist`: a large list.
+    Quicklist,
+    /// `hashtable`: a large set or hash.
+    Hashtable,
+    /// `skiplist`: a large sorted set (Redis's word; here it is a counted tree).
+    Skiplist,
+    /// `stream`.
+    Stream,
 }
 
 impl Encoding {
     fn of(blob: BlobRef<'_>) -> Self {
         match (blob.kind(), blob.value()) {
+            (_, ValueRef::Collection(held)) => held.body.encoding(),
             (Kind::Int, _) => Self::Int,
             (Kind::Raw, ValueRef::Bytes(bytes)) if bytes.len() <= EMBSTR_BYTES_MAX => Self::Embstr,
             (Kind::Object, _) => Self::Object,
@@ -75,6 +108,12 @@ impl Encoding {
             Self::Embstr => "embstr",
             Self::Raw => "raw",
             Self::Object => "object",
+            Self::Listpack => "listpack",
+            Self::Intset => "intset",
+            Self::Quicklist => "quicklist",
+            Self::Hashtable => "hashtable",
+            Self::Skiplist => "skiplist",
+            Self::Stream => "stream",
         }
     }
 }
@@ -527,7 +566,7 @@ impl Engine {
     pub fn reference_count(&self, key: impl AsRef<[u8]>) -> Result<Option<usize>, OpError> {
         self.core.peek_entry(self.db, key.as_ref(), |blob| match blob.value() {
             ValueRef::Large(rope) => std::sync::Arc::strong_count(rope),
-            ValueRef::Bytes(_) | ValueRef::Int(_) | ValueRef::Object(_) => 1,
+            ValueRef::Bytes(_) | ValueRef::Int(_) | ValueRef::Object(_) | ValueRef::Collection(_) => 1,
         })
     }
 

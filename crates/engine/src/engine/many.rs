@@ -54,8 +54,8 @@ impl Engine {
                 let taken = self.core.with_hashed(self.db, hash, key, |blob| Taken::from(blob.value()))?;
                 values.push(match taken {
                     Some(Taken::Value(value)) => Some(value),
+                    Some(Taken::Collection(_)) | None => None,
                     Some(taken) => Some(self.finish(key, taken)?),
-                    None => None,
                 });
             }
         }

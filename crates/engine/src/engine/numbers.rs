@@ -91,6 +91,7 @@ impl Engine {
                     ValueRef::Int(number) => number,
                     ValueRef::Bytes(bytes) => parse_i64(bytes).ok_or(OpError::NotAnInteger)?,
                     ValueRef::Large(_) => return Err(OpError::NotAnInteger.into()),
+                    ValueRef::Collection(held) => return Err(OpError::not_a_string(key, held).into()),
                     ValueRef::Object(_) => return Ok(None),
                 };
                 let sum = now.checked_add(by).ok_or(OpError::Overflow)?;
@@ -160,6 +161,7 @@ impl Engine {
                     ValueRef::Int(number) => add(crate::value::integer_text(number).as_bytes())?,
                     ValueRef::Bytes(bytes) => add(bytes)?,
                     ValueRef::Large(_) => return Err(OpError::NotAFloat.into()),
+                    ValueRef::Collection(held) => return Err(OpError::not_a_string(key, held).into()),
                     ValueRef::Object(_) => return Ok(None),
                 };
                 let mut scratch = Vec::new();

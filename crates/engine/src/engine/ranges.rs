@@ -132,6 +132,7 @@ impl Engine {
                     ValueRef::Bytes(bytes) => bytes.to_vec(),
                     ValueRef::Int(number) => integer_text(number).as_bytes().to_vec(),
                     ValueRef::Large(_) => return self.edit_large(write, hash, key, edit),
+                    ValueRef::Collection(held) => return Err(OpError::not_a_string(key, held).into()),
                     ValueRef::Object(_) => return Ok(None),
                 };
                 check_value(edit.new_len(value.len()))?;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Engine, check_key, check_value};
+use super::{Engine, ValueType, check_key, check_value};
 use crate::clock::UnixMillis;
 use crate::collections::string::number::parse_i64;
 use crate::error::OpError;
@@ -140,6 +140,11 @@ impl SetOptions {
         Self { expiry, ..Self::default() }
     }
 
+    /// Whether the value that is there is looked at.
+    fn needs_string(&self) -> bool {
+        self.return_old || matches!(self.condition, Condition::IfEqual(_) | Condition::IfNotEqual(_))
+    }
+
     /// What a batch asks of all its keys: nothing, or presence, or absence. `None` if it asks for more than that.
     #[expect(clippy::option_option, reason = "the outer one says whether the question makes sense")]
     pub(crate) fn presence(&self) -> Option<Option<bool>> {
@@ -241,6 +246,7 @@ pub(crate) fn redraft<'a>(blob: BlobRef<'a>, key: &'a [u8], bytes: &'a mut Vec<u
         }
         ValueRef::Int(number) => Content::Int(number),
         ValueRef::Large(rope) => Content::Large(Arc::clone(rope)),
+        ValueRef::Collection(held) => Content::Collection(Box::new(held.clone())),
         ValueRef::Object(_) => Content::None,
     };
     Draft {
@@ -439,8 +445,7 @@ impl Engine {
         check_key(key)?;
         let core = &*self.core;
         let weight = self.weigh(key, value);
-        if options.return_old || matches!(options.condition, Condition::IfEqual(_) | Condition::IfNotEqual(_))
-        {
+        if options.needs_string() {
             // A decoded object has bytes to return or to compare only after it was encoded, outside the lock.
             self.ensure_bytes(key)?;
         }
@@ -451,6 +456,9 @@ impl Engine {
                 let present = old.filter(|old| old.live);
                 let blob = write.find(hash, key);
                 let current = blob.map(|blob| Taken::from(blob.value()));
+                if let (true, Some(Taken::Collection(found))) = (options.needs_string(), &current) {
+                    return Err(OpError::wrong_type(key, ValueType::String, *found).into());
+                }
                 let kept = blob.and_then(Kept::of);
                 let holds = match (&options.condition, &current) {
                     (Condition::Always, _) => Some(true),
@@ -541,7 +549,7 @@ impl Taken {
         match self {
             Self::Value(value) => Some(value.as_bytes() == bytes),
             Self::Large(rope) => Some(rope.len() == bytes.len() && rope.to_vec() == bytes),
-            Self::Object(_) => None,
+            Self::Object(_) | Self::Collection(_) => None,
         }
     }
 
@@ -550,6 +558,7 @@ impl Taken {
         match self {
             Self::Value(value) => Ok(value),
             Self::Large(rope) => Ok(Value::from_rope(rope)),
+            Self::Collection(found) => Err(OpError::wrong_type(key, ValueType::String, found)),
             Self::Object(object) => {
                 let bytes = object.encode().map_err(|error| OpError::codec(key, error))?;
                 Ok(Value::from_vec(bytes))

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Engine;
 use super::store::{SetOptions, SetOutcome, redraft};
+use super::{Engine, ValueType};
 use crate::clock::UnixMillis;
 use crate::error::OpError;
 use crate::keyspace::blob::{Blob, Idle, ValueRef};
@@ -108,7 +108,7 @@ impl Engine {
                     Some(bytes) => Ok(show(bytes)),
                     None => Err(Taken::Large(rope.clone())),
                 },
-                ValueRef::Object(object) => Err(Taken::Object(object.clone())),
+                ValueRef::Object(_) | ValueRef::Collection(_) => Err(Taken::from(blob.value())),
             }
         })?;
         match (seen, f) {
@@ -217,6 +217,9 @@ impl Engine {
                 if room && matches!(taken, Taken::Object(_)) {
                     return Ok(None);
                 }
+                if let Taken::Collection(found) = taken {
+                    return Err(OpError::wrong_type(key, ValueType::String, found).into());
+                }
                 write.remove(hash, key, crate::RemovalCause::Deleted);
                 Ok(Some(Some(taken)))
             })?;
@@ -317,12 +320,12 @@ impl Engine {
             ValueRef::Bytes(bytes) => Ok(bytes.len()),
             ValueRef::Int(number) => Ok(integer_text(number).as_bytes().len()),
             ValueRef::Large(rope) => Ok(rope.len()),
-            ValueRef::Object(object) => Err(object.clone()),
+            ValueRef::Object(_) | ValueRef::Collection(_) => Err(Taken::from(blob.value())),
         })?;
         Ok(match bytes {
             None => 0,
             Some(Ok(bytes)) => bytes as u64,
-            Some(Err(object)) => self.finish(key, Taken::Object(object))?.len() as u64,
+            Some(Err(taken)) => self.finish(key, taken)?.len() as u64,
         })
     }
 
@@ -388,17 +391,18 @@ impl Engine {
         loop {
             self.ensure_bytes(key)?;
             let removed = self.core.write(self.db, key, |write, hash| {
-                let same = write.find(hash, key).map(|blob| match blob.value() {
+                let Some(blob) = write.find(hash, key) else { return Ok(Some(false)) };
+                let same = match blob.value() {
                     ValueRef::Bytes(bytes) => Some(bytes == expected),
                     ValueRef::Int(number) => Some(integer_text(number).as_bytes() == expected),
                     ValueRef::Large(rope) => Some(rope.len() == expected.len() && rope.to_vec() == expected),
+                    ValueRef::Collection(held) => return Err(OpError::not_a_string(key, held).into()),
                     ValueRef::Object(_) => None,
-                });
+                };
                 match same {
-                    None => Ok(Some(false)),
-                    Some(None) => Ok(None),
-                    Some(Some(false)) => Ok(Some(false)),
-                    Some(Some(true)) => Ok(Some(write.remove(hash, key, crate::RemovalCause::Deleted))),
+                    None => Ok(None),
+                    Some(false) => Ok(Some(false)),
+                    Some(true) => Ok(Some(write.remove(hash, key, crate::RemovalCause::Deleted))),
                 }
             })?;
             if let Some(removed) = removed {

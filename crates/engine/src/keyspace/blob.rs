@@ -9,7 +9,7 @@
 //! ```
 //! `fields` says which of the bracketed parts are there, always in this order; every one of them is 8-aligned.
 //! `long` holds both lengths as u32 when one of them exceeds 255. `word` holds an integer, or the root of a
-//! large string, in place of value bytes. `object` holds a decoded value beside the bytes or instead of them.
+//! large string or a collection, in place of value bytes. `object` holds a decoded value beside the bytes or instead of them.
 //!
 //! Invariants:
 //! - I1: `fields`, the lengths, key and value bytes never change after construction, so a shared reference to
@@ -33,6 +33,7 @@ use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use super::meta::CacheMeta;
 use super::rope::Rope;
+use crate::collections::Held;
 use crate::typed::Object;
 
 const LONG: u8 = 1;
@@ -90,6 +91,8 @@ pub(crate) enum Kind {
     Large = 3,
     /// No bytes: the decoded object alone.
     Object = 4,
+    /// A collection whose root is in the word.
+    Collection = 5,
 }
 
 /// The value to put into a new blob.
@@ -99,6 +102,7 @@ pub(crate) enum Content<'a> {
     Grown(&'a [u8]),
     Int(i64),
     Large(Arc<Rope>),
+    Collection(Box<Held>),
     /// Nothing: the draft carries an object.
     None,
 }
@@ -109,6 +113,7 @@ pub(crate) enum ValueRef<'a> {
     Bytes(&'a [u8]),
     Int(i64),
     Large(&'a Arc<Rope>),
+    Collection(&'a Held),
     Object(&'a Object),
 }
 
@@ -153,7 +158,7 @@ pub(crate) struct Blob {
     ptr: NonNull<u8>,
 }
 
-// SAFETY: a blob owns its allocation; what it may hold (Arc<Rope>, Object of a Send + Sync type, plain data) is
+// SAFETY: a blob owns its allocation; what it may hold (Arc<Rope>, Box<Held>, Object of a Send + Sync type, plain data) is
 // Send and Sync, and its mutable parts are atomics.
 unsafe impl Send for Blob {}
 // SAFETY: as above; shared access changes atomics only (I2).
@@ -173,6 +178,7 @@ impl Blob {
             Content::Grown(bytes) => (Kind::Grown, bytes),
             Content::Int(_) => (Kind::Int, &[]),
             Content::Large(_) => (Kind::Large, &[]),
+            Content::Collection(_) => (Kind::Collection, &[]),
             Content::None => (Kind::Object, &[]),
         };
         let key = draft.key;
@@ -184,7 +190,7 @@ impl Blob {
         fields |= if draft.meta.is_some() { META } else { 0 };
         fields |= if draft.object.is_some() { OBJECT } else { 0 };
         fields |= if draft.weight.is_some() { WEIGHT } else { 0 };
-        fields |= if matches!(kind, Kind::Int | Kind::Large) { WORD } else { 0 };
+        fields |= if matches!(kind, Kind::Int | Kind::Large | Kind::Collection) { WORD } else { 0 };
         assert!(kind != Kind::Object || draft.object.is_some(), "I5: a blob without bytes has an object");
 
         let key_at = usize::from(OFFSETS[usize::from(fields)]);
@@ -228,6 +234,7 @@ impl Blob {
                     ptr.add(field(WORD)).cast::<AtomicI64>().write(AtomicI64::new(number));
                 }
                 Content::Large(root) => ptr.add(field(WORD)).cast::<Arc<Rope>>().write(root),
+                Content::Collection(held) => ptr.add(field(WORD)).cast::<Box<Held>>().write(held),
                 Content::Raw(_) | Content::Grown(_) | Content::None => {}
             }
             ptr.add(key_at).copy_from_nonoverlapping(NonNull::from(key).cast(), key.len());
@@ -257,6 +264,16 @@ impl Blob {
         Self { ptr }
     }
 
+    /// The collection, to change it in place. The caller holds the shard's write lock.
+    pub(crate) fn collection_mut(&mut self) -> Option<&mut Held> {
+        if self.get().kind() != Kind::Collection {
+            return None;
+        }
+        let at = self.get().offset(WORD);
+        // SAFETY: a blob of kind Collection has a Box<Held> in its word (I3), and `&mut self` is exclusive.
+        Some(unsafe { self.ptr.add(at).cast::<Box<Held>>().as_mut() })
+    }
+
     /// The root of a large string, to change it in place. The caller holds the shard's write lock.
     pub(crate) fn large_mut(&mut self) -> Option<&mut Arc<Rope>> {
         if self.get().kind() != Kind::Large {
@@ -281,6 +298,9 @@ impl Drop for Blob {
             }
             if kind == Kind::Large {
                 self.ptr.add(blob.offset(WORD)).cast::<Arc<Rope>>().drop_in_place();
+            }
+            if kind == Kind::Collection {
+                self.ptr.add(blob.offset(WORD)).cast::<Box<Held>>().drop_in_place();
             }
             dealloc(self.ptr.as_ptr(), layout);
         }
@@ -373,7 +393,8 @@ impl<'a> BlobRef<'a> {
             1 => Kind::Grown,
             2 => Kind::Int,
             3 => Kind::Large,
-            _ => Kind::Object,
+            4 => Kind::Object,
+            _ => Kind::Collection,
         }
     }
 
@@ -386,6 +407,11 @@ impl<'a> BlobRef<'a> {
             Kind::Large => {
                 // SAFETY: a blob of kind Large has an Arc<Rope> in its word (I3).
                 ValueRef::Large(unsafe { self.ptr.add(self.offset(WORD)).cast::<Arc<Rope>>().as_ref() })
+            }
+            Kind::Collection => {
+                // SAFETY: a blob of kind Collection has a Box<Held> in its word (I3); it is changed only through
+                // `Blob::collection_mut`, which is exclusive.
+                ValueRef::Collection(unsafe { self.ptr.add(self.offset(WORD)).cast::<Box<Held>>().as_ref() })
             }
             Kind::Object => ValueRef::Object(self.object().expect("I5: a blob without bytes has an object")),
         }

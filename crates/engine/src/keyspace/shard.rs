@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use super::blob::{BlobRef, Idle, Kind, ValueRef};
 use super::index::{ShardIndex, Whereabouts};
 use crate::clock::UnixMillis;
+use crate::collections::Held;
 use crate::eviction::{AccessClock, GhostTable, Ring};
 use crate::expiry::{ExpiryWheel, Timer};
 use crate::hash::KeyHash;
@@ -40,6 +41,9 @@ impl Cost {
             if let ValueRef::Large(rope) = blob.value() {
                 rope.allocations(|bytes| cost.blob += model.charge(bytes));
             }
+        }
+        if let ValueRef::Collection(held) = blob.value() {
+            cost.blob += model.charge(size_of::<Held>()) + held.body.charged(model);
         }
         if let Some(object) = blob.object() {
             cost.object = model.charge(object.allocation_bytes()).saturating_add(object.weight());

@@ -72,7 +72,7 @@ impl Source {
             ValueRef::Bytes(bytes) => Some(Self::Small(bytes.to_vec())),
             ValueRef::Int(number) => Some(Self::Small(integer_text(number).as_bytes().to_vec())),
             ValueRef::Large(rope) => Some(Self::Large(Arc::clone(rope))),
-            ValueRef::Object(_) => None,
+            ValueRef::Object(_) | ValueRef::Collection(_) => None,
         }
     }
 
