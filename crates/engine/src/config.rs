@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock, UnixMillis};
+use crate::collections::rules::EncodingLimits;
 use crate::engine::Engine;
 use crate::error::ConfigError;
 use crate::eviction::{Admission, Policy};
@@ -73,6 +74,8 @@ pub(crate) struct Settings {
     pub(crate) ordered_index: bool,
     pub(crate) listener: Option<Listener>,
     pub(crate) measure_latency: bool,
+    pub(crate) limits: EncodingLimits,
+    pub(crate) record_effects: bool,
 }
 
 /// Configures and builds an [`Engine`].
@@ -127,6 +130,8 @@ impl Builder {
                 ordered_index: false,
                 listener: None,
                 measure_latency: false,
+                limits: EncodingLimits::default(),
+                record_effects: false,
             },
             policy: None,
             seed: None,
@@ -249,6 +254,21 @@ impl Builder {
     /// Measures how long reads and writes take, at the price of two clock readings each.
     pub fn measure_latency(mut self, on: bool) -> Self {
         self.settings.measure_latency = on;
+        self
+    }
+
+    /// Sets up to which size collections keep their small encodings (Redis: `hash-max-listpack-entries` and its like).
+    pub fn encoding_limits(mut self, limits: EncodingLimits) -> Self {
+        self.settings.limits = limits;
+        self
+    }
+
+    /// Records every change as an [`Effect`](crate::Effect), for [`Engine::take_effects`] to take.
+    ///
+    /// What is recorded stays in memory, outside the byte limit, until it is taken. Typed values are encoded when they are
+    /// set, because their bytes are recorded.
+    pub fn record_effects(mut self, on: bool) -> Self {
+        self.settings.record_effects = on;
         self
     }
 

@@ -37,6 +37,11 @@ pub enum End {
 pub enum Delta {
     /// The key is gone.
     Delete,
+    /// The database (the key is empty) has changed places with this one.
+    SwapDatabases {
+        /// The other one's number.
+        with: u16,
+    },
     /// The key holds this string now; the deadline is part of it.
     SetString {
         /// The bytes.

@@ -68,8 +68,8 @@ pub use collections::rules::EncodingLimits;
 pub use config::Builder;
 pub use effect::{Delta, Effect, End};
 pub use engine::{
-    Budget, CacheOptions, CommonRun, CommonSubsequence, Encoding, Engine, ExpireCondition, Lookup,
-    Maintenance, Remaining, ScanOptions, ScanPage, SetOptions, SetOutcome, Ttl, ValueType,
+    At, Budget, CacheOptions, CommonRun, CommonSubsequence, Encoding, Engine, ExpireCondition, Key, Lookup,
+    Maintenance, Owned, Place, Remaining, ScanOptions, ScanPage, SetOptions, SetOutcome, Ttl, ValueType,
 };
 pub use error::{ConfigError, LENGTH_BYTES_MAX, LoadError, OpError};
 pub use eviction::{Admission, Policy};
@@ -77,5 +77,5 @@ pub use keyspace::meta::{CacheToken, Origin};
 pub use memory::{AllocatorModel, MemoryUsage};
 pub use removal::{Removal, RemovalCause};
 pub use stats::{Latency, Stats};
-pub use typed::{CodecError, CodecErrorKind, Element, Typed};
+pub use typed::{Arg, CodecError, CodecErrorKind, Element, Typed};
 pub use value::Value;

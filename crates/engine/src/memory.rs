@@ -288,6 +288,8 @@ pub struct MemoryUsage {
     pub fixed: u64,
     /// The opt-in ordered key index (an estimate: the skip list's towers are random).
     pub ordered_index: u64,
+    /// Large collections that were deleted and are not freed yet: writers and maintenance free them in steps.
+    pub retired: u64,
     /// The byte limit, if there is one.
     pub limit: Option<u64>,
 }
@@ -296,7 +298,14 @@ impl MemoryUsage {
     /// Returns the sum of all kinds: what the byte limit bounds.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.blobs + self.objects + self.index + self.wheel + self.eviction + self.fixed + self.ordered_index
+        self.blobs
+            + self.objects
+            + self.index
+            + self.wheel
+            + self.eviction
+            + self.fixed
+            + self.ordered_index
+            + self.retired
     }
 }
 

@@ -76,6 +76,14 @@ impl Collection {
         })
     }
 
+    /// An empty collection of the same type.
+    pub(crate) fn empty_like(other: &Self) -> Self {
+        fn of<B: Body>(_: &B) -> Collection {
+            B::empty(&Rules::default()).into_collection()
+        }
+        each!(other, body => of(body))
+    }
+
     pub(crate) fn value_type(&self) -> ValueType {
         fn of<B: Body>(_: &B) -> ValueType {
             B::TYPE
@@ -109,6 +117,16 @@ impl Collection {
 
     pub(crate) fn deltas(&self, emit: &mut dyn FnMut(Delta)) {
         each!(self, body => body.deltas(emit));
+    }
+
+    pub(crate) fn expire_due(
+        &mut self,
+        now_ms: u64,
+        budget: usize,
+        rules: &Rules,
+        emit: &mut dyn FnMut(Delta),
+    ) -> usize {
+        each!(self, body => body.expire_due(now_ms, budget, rules, emit))
     }
 
     pub(crate) fn free_some(&mut self, nodes: usize) -> bool {

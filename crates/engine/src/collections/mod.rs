@@ -60,6 +60,17 @@ pub(crate) trait Body: Clone + Sized {
         None
     }
 
+    /// Removes what is past its deadline inside it, at most about `budget` parts; tells how many went.
+    fn expire_due(
+        &mut self,
+        _now_ms: u64,
+        _budget: usize,
+        _rules: &Rules,
+        _emit: &mut dyn FnMut(Delta),
+    ) -> usize {
+        0
+    }
+
     /// Frees about `nodes` nodes of a body that nobody needs any more; `true` when nothing is left to free. Nodes that a
     /// capture still holds are let go, not freed.
     fn free_some(&mut self, nodes: usize) -> bool;

@@ -62,4 +62,6 @@ impl Default for EncodingLimits {
 pub(crate) struct Rules {
     pub(crate) limits: EncodingLimits,
     pub(crate) model: AllocatorModel,
+    /// Seeds the hashes inside collections, so that nobody can choose members that collide.
+    pub(crate) seed: u64,
 }

@@ -605,7 +605,7 @@ impl Transfer {
 
 /// One end of a transfer: what it needs of its shard.
 impl Pair<'_, '_, '_> {
-    fn at_source<R>(&mut self, f: impl FnOnce(&mut ShardWrite<'_>) -> R) -> R {
+    pub(super) fn at_source<R>(&mut self, f: impl FnOnce(&mut ShardWrite<'_>) -> R) -> R {
         match self {
             Self::Same { write, from, .. } => {
                 write.set_db(*from);
@@ -615,7 +615,7 @@ impl Pair<'_, '_, '_> {
         }
     }
 
-    fn at_target<R>(&mut self, f: impl FnOnce(&mut ShardWrite<'_>) -> R) -> R {
+    pub(super) fn at_target<R>(&mut self, f: impl FnOnce(&mut ShardWrite<'_>) -> R) -> R {
         match self {
             Self::Same { write, to, .. } => {
                 write.set_db(*to);

@@ -5,6 +5,8 @@
 //! numbers.rs  INCR ..                 ranges.rs  APPEND, GETRANGE, SETRANGE, LCS
 //! many.rs     MGET, MSET ..           keys.rs    DEL, RENAME, COPY, MOVE, OBJECT ..
 //! expiry.rs   EXPIRE, TTL ..          scan.rs    SCAN, KEYS, RANDOMKEY, prefix and range scans
+//! place.rs    where a handle's collection is: read, capture, change
+//! multi.rs    several collections at once: captures, STORE, moves
 //! copies.rs   tokens, insert_if, invalidation, pins: what a tier in front of a remote needs
 //! service.rs  limits, statistics, maintenance
 //! ```
@@ -14,7 +16,9 @@ mod copies;
 mod expiry;
 mod keys;
 mod many;
+mod multi;
 mod numbers;
+pub(crate) mod place;
 mod ranges;
 mod scan;
 pub(crate) mod service;
@@ -30,6 +34,7 @@ pub(crate) use copies::tags_of;
 pub use copies::{CacheOptions, Lookup};
 pub use expiry::{ExpireCondition, Ttl};
 pub use keys::{Encoding, ValueType};
+pub use place::{At, Key, Owned, Place};
 pub use ranges::{CommonRun, CommonSubsequence};
 pub use scan::{ScanOptions, ScanPage};
 pub use service::{Budget, Maintenance, Remaining};

@@ -12,6 +12,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::Engine;
 use crate::clock::UnixMillis;
+use crate::collections::rules::EncodingLimits;
 use crate::eviction::Policy;
 use crate::keyspace::Core;
 use crate::keyspace::upkeep::EXPIRE_STEP;
@@ -23,6 +24,8 @@ use crate::stats::Stats;
 const BUDGET_DEFAULT: u32 = 10_000;
 /// Entries that one look for invalidated copies visits.
 const SWEEP_STEP: usize = 64;
+/// Nodes of dead collections that one step frees.
+const GRAVE_STEP: u32 = 64;
 /// How long the maintenance thread sleeps at the most.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -190,6 +193,32 @@ impl Engine {
         Ok(())
     }
 
+    /// Returns up to which size collections keep their small encodings.
+    #[must_use]
+    pub fn encoding_limits(&self) -> EncodingLimits {
+        local::check_entry();
+        self.core.shards[0].state.read().rules.limits
+    }
+
+    /// Changes up to which size collections keep their small encodings; those that are there follow when they change.
+    ///
+    /// **Command** `CONFIG SET hash-max-listpack-entries` and its like. **Complexity** O(s), s the shards.
+    ///
+    /// # Examples
+    /// ```
+    /// let engine = larder::Engine::new();
+    /// let mut limits = engine.encoding_limits();
+    /// limits.zset_max_listpack_entries = 16;
+    /// engine.set_encoding_limits(limits);
+    /// assert_eq!(engine.encoding_limits(), limits);
+    /// ```
+    pub fn set_encoding_limits(&self, limits: EncodingLimits) {
+        local::check_entry();
+        for shard in &self.core.shards {
+            shard.state.write().rules.limits = limits;
+        }
+    }
+
     /// Returns the eviction policy.
     #[must_use]
     pub fn policy(&self) -> Policy {
@@ -217,6 +246,14 @@ impl Core {
         local::check_entry();
         let mut left = budget;
         let mut remaining = Remaining::default();
+        while left > 0 && self.grave.bytes() > 0 {
+            let nodes = left.min(GRAVE_STEP);
+            if self.grave_free(nodes as usize) {
+                break;
+            }
+            left -= nodes;
+        }
+        remaining.due = self.grave.bytes() > 0;
         let now = self.now_ms();
         let count = self.shards.len();
         let start = self.maintain_rotor.load(Ordering::Relaxed);

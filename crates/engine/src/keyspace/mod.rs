@@ -11,9 +11,12 @@
 //! runs under a lock but the closures of `get_with` and its like, and those are marked (local.rs).
 
 pub(crate) mod blob;
+pub(crate) mod collect;
 mod evict;
+mod grave;
 pub(crate) mod index;
 pub(crate) mod meta;
+mod record;
 mod room;
 pub(crate) mod rope;
 pub(crate) mod shard;
@@ -28,10 +31,13 @@ use crossbeam_utils::CachePadded;
 use std::collections::BTreeMap;
 
 use self::blob::BlobRef;
+use self::grave::Grave;
 use self::meta::Freshness;
 use self::shard::{Shard, ShardState};
 use self::write::ShardWrite;
+use crate::collections::rules::Rules;
 use crate::config::{Settings, TimeSource};
+use crate::effect::{Delta, Effect};
 use crate::error::OpError;
 use crate::eviction::Policy;
 use crate::hash::{KeyHash, KeyHasher};
@@ -88,6 +94,8 @@ pub(crate) struct Core {
     rotor: AtomicUsize,
     pub(crate) maintain_rotor: AtomicUsize,
     chance: AtomicU64,
+    effects: Mutex<Vec<Effect>>,
+    pub(crate) grave: Grave,
     seconds: AtomicU64,
     fixed_bytes: u64,
 }
@@ -102,6 +110,7 @@ impl Core {
     pub(crate) fn new(settings: Settings) -> Self {
         let count = 1usize << settings.shard_bits;
         let now_ms = settings.clock.now().0;
+        let rules = Rules { limits: settings.limits, model: settings.model, seed: mix(!settings.seed) };
         let shards: Box<[_]> = (0..count as u64)
             .map(|i| {
                 let phase = mix(settings.seed ^ i) % 4_096;
@@ -109,6 +118,7 @@ impl Core {
                     mix(settings.seed.wrapping_add(i)),
                     now_ms,
                     phase,
+                    rules,
                 )))
             })
             .collect();
@@ -133,6 +143,8 @@ impl Core {
             rotor: AtomicUsize::new(0),
             maintain_rotor: AtomicUsize::new(0),
             chance: AtomicU64::new(settings.seed),
+            effects: Mutex::new(Vec::new()),
+            grave: Grave::default(),
             seconds: AtomicU64::new(now_ms / 1_000),
             fixed_bytes,
             shards,
@@ -159,6 +171,11 @@ impl Core {
             TimeSource::System(_) => self.seconds.load(Ordering::Relaxed),
             TimeSource::Given(clock) => clock.now().0 / 1_000,
         }
+    }
+
+    /// When collections change their encoding, as it stands now.
+    pub(crate) fn rules(&self) -> Rules {
+        self.shards[0].state.read().rules
     }
 
     #[inline]
@@ -219,7 +236,7 @@ impl Core {
     }
 
     /// The number under which users know a physical database.
-    fn logical(&self, physical: u16) -> u16 {
+    pub(super) fn logical(&self, physical: u16) -> u16 {
         let found = (0..self.settings.databases).find(|&db| self.physical(db) == physical);
         found.unwrap_or(physical)
     }
@@ -257,6 +274,9 @@ impl Core {
         self.check_database(a)?;
         self.check_database(b)?;
         let locks: Vec<_> = self.shards.iter().map(|shard| shard.state.write()).collect();
+        if self.is_recording() && a != b {
+            self.record(Effect { database: a, key: Box::default(), delta: Delta::SwapDatabases { with: b } });
+        }
         let (a, b) = (&self.map[usize::from(a)], &self.map[usize::from(b)]);
         let was = a.load(Ordering::Relaxed);
         a.store(b.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -407,6 +427,7 @@ impl Core {
             let mut bag = Bag::default();
             let outcome = self.write_shard(shard, db, &mut bag, &mut change);
             self.bury(bag);
+            self.grave_slice();
             if let Some(done) = self.answer(outcome)? {
                 return Ok(done);
             }
@@ -554,6 +575,9 @@ impl Core {
                 need > 0 && budget.limit().is_some_and(|limit| budget.granted().saturating_add(need) > limit)
             })
         };
+        if missing().is_some() {
+            self.grave_empty();
+        }
         let count = self.shards.len();
         let mut idle_shards = 0;
         while let Some(short) = missing() {
@@ -571,6 +595,7 @@ impl Core {
             });
             let freed = freed.unwrap_or(0) > 0 || !bag.is_empty();
             self.bury(bag);
+            self.grave_empty();
             idle_shards = match (freed, anywhere) {
                 (false, _) => idle_shards + 1,
                 (true, false) => 0,
@@ -614,6 +639,7 @@ impl Core {
             });
             let freed = freed.unwrap_or(0) > 0 || !bag.is_empty();
             self.bury(bag);
+            self.grave_empty();
             idle_shards = if freed { 0 } else { idle_shards + 1 };
         }
     }
@@ -627,7 +653,7 @@ impl Core {
     }
 
     fn bury_all(&self, mut bag: Bag) {
-        for dead in bag.drain() {
+        for mut dead in bag.drain() {
             let blob = dead.blob.get();
             if let Some(meta) = blob.meta() {
                 self.freshness.release_tags(meta.tags());
@@ -635,6 +661,7 @@ impl Core {
             if let (Some(cause), Some(listener)) = (dead.cause, &self.settings.listener) {
                 listener(&Removal { key: blob.key(), cause, database: self.logical(dead.database), blob });
             }
+            self.inter(&mut dead.blob);
         }
     }
 
@@ -653,6 +680,7 @@ impl Core {
             usage.eviction += accounts.kind(Bytes::Eviction);
             usage.ordered_index += accounts.kind(Bytes::Order);
         }
+        usage.retired = self.grave.bytes();
         usage
     }
 
@@ -667,7 +695,7 @@ impl Core {
             used[1] += accounts.entries.used();
             used[2] += accounts.weight.used();
         }
-        used[0] += self.fixed_bytes;
+        used[0] += self.fixed_bytes + self.grave.bytes();
         for (resource, used) in RESOURCES.into_iter().zip(used) {
             assert!(used <= self.budget(resource).granted(), "{resource:?}: used {used} is granted");
         }

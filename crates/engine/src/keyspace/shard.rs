@@ -17,6 +17,7 @@ use super::blob::{BlobRef, Idle, Kind, ValueRef};
 use super::index::{ShardIndex, Whereabouts};
 use crate::clock::UnixMillis;
 use crate::collections::Held;
+use crate::collections::rules::Rules;
 use crate::eviction::{AccessClock, GhostTable, Ring};
 use crate::expiry::{ExpiryWheel, Timer};
 use crate::hash::KeyHash;
@@ -126,6 +127,11 @@ pub(crate) struct ShardState {
     pub(super) full_bytes: u64,
     /// Entries with a deadline.
     pub(crate) volatile: usize,
+    /// Entries in which something expires by itself: hashes with field deadlines.
+    pub(super) timed_bodies: usize,
+    /// The stamp of the last change of a collection.
+    pub(super) stamps: u64,
+    pub(crate) rules: Rules,
     pub(super) pins: BTreeMap<(u16, Box<[u8]>), u32>,
     pub(crate) flights: Vec<FlightEntry>,
     /// Where the sweep for invalidated copies goes on: database and kept hash bits.
@@ -136,7 +142,7 @@ pub(crate) struct ShardState {
 }
 
 impl ShardState {
-    pub(crate) fn new(seed: u64, now_ms: u64, phase: u64) -> Self {
+    pub(crate) fn new(seed: u64, now_ms: u64, phase: u64, rules: Rules) -> Self {
         Self {
             first: ShardIndex::new(),
             clock: AccessClock::default(),
@@ -150,6 +156,9 @@ impl ShardState {
             random: Random::new(seed),
             full_bytes: u64::MAX,
             volatile: 0,
+            timed_bodies: 0,
+            stamps: 0,
+            rules,
             pins: BTreeMap::new(),
             flights: Vec::new(),
             dead_sweep: None,
@@ -224,7 +233,7 @@ impl ShardState {
 
     /// Whether so many timers belong to keys that are gone that dropping them is worth a sweep.
     pub(super) fn timers_are_littered(&self) -> bool {
-        self.wheel.len() > 2 * self.volatile + 32
+        self.wheel.len() > 2 * (self.volatile + self.timed_bodies) + 32
     }
 
     /// Whether there is something to clean beside due timers.
@@ -243,6 +252,7 @@ impl ShardState {
     pub(crate) fn validate(&self, hasher: &crate::hash::KeyHasher, model: AllocatorModel) {
         let mut cost = Cost::default();
         let (mut entries, mut volatile, mut ring_entries, mut ring_cost) = (0, 0, 0, 0);
+        let mut timed_bodies = 0;
         let mut index_bytes = model.charge(self.list_bytes());
         for (_, table) in self.tables() {
             #[cfg(test)]
@@ -257,6 +267,10 @@ impl ShardState {
                 cost.weight += one.weight;
                 entries += 1;
                 volatile += usize::from(blob.deadline_ms().is_some());
+                if let ValueRef::Collection(held) = blob.value() {
+                    held.body.validate(&self.rules);
+                    timed_bodies += usize::from(held.body.next_deadline_ms().is_some());
+                }
                 if blob.in_ring() {
                     ring_entries += 1;
                     ring_cost += one.bytes();
@@ -271,7 +285,8 @@ impl ShardState {
         assert_eq!(accounts.entries.used(), entries, "I2");
         assert_eq!(accounts.weight.used(), cost.weight, "I2: weight");
         assert_eq!(self.volatile, volatile, "I3: count of volatile entries");
-        assert!(self.wheel.len() >= volatile, "I3: every volatile entry has a timer");
+        assert_eq!(self.timed_bodies, timed_bodies, "I3: count of bodies with deadlines");
+        assert!(self.wheel.len() >= volatile.max(timed_bodies), "I3: every volatile entry has a timer");
         assert_eq!((self.ring.entries, self.ring.cost), (ring_entries, ring_cost), "eviction I1");
         assert!(self.ring.len() >= ring_entries, "eviction I1: an item for every entry in the ring");
     }

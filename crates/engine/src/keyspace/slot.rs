@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use super::blob::{Blob, BlobRef};
 use super::rope::Rope;
+use crate::collections::Held;
 use crate::hash::KeyHash;
 
 #[cfg(not(target_pointer_width = "64"))]
@@ -84,6 +85,13 @@ impl Slot {
         // SAFETY: the slot owns the blob (I2); it is borrowed exclusively, and the second owner is forgotten.
         let mut blob = ManuallyDrop::new(unsafe { Blob::from_raw(self.untagged()) });
         blob.large_mut().map(change)
+    }
+
+    /// Shows a collection to `change`; `None` if the value is none.
+    pub(crate) fn with_collection<R>(&mut self, change: impl FnOnce(&mut Held) -> R) -> Option<R> {
+        // SAFETY: the slot owns the blob (I2); it is borrowed exclusively, and the second owner is forgotten.
+        let mut blob = ManuallyDrop::new(unsafe { Blob::from_raw(self.untagged()) });
+        blob.collection_mut().map(change)
     }
 
     /// Puts another blob of the same key into the slot and returns the old one.

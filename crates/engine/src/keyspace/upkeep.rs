@@ -4,7 +4,8 @@
 //! Invariant: no function here looks at more than its budget of keys, so no lock is held for long.
 
 use super::blob::BlobRef;
-use super::shard::ShardState;
+use super::collect::wake_of;
+use super::shard::{Cost, ShardState};
 use super::write::ShardWrite;
 use crate::expiry::{Timer, Verdict};
 use crate::hash::KeyHash;
@@ -15,6 +16,14 @@ use crate::removal::RemovalCause;
 pub(crate) const EXPIRE_STEP: u32 = 64;
 /// Timers that a writer meets on its way.
 const EXPIRE_SLICE: u32 = 8;
+
+/// When something about an entry is due: its own deadline, or one inside it.
+fn wake_ms(blob: BlobRef<'_>) -> Option<u64> {
+    match (blob.deadline_ms(), wake_of(blob)) {
+        (Some(own), Some(inside)) => Some(own.min(inside)),
+        (own, inside) => own.or(inside),
+    }
+}
 
 impl ShardWrite<'_> {
     // ---- pins
@@ -76,7 +85,7 @@ impl ShardWrite<'_> {
             let db = usize::from(timer.db());
             let table = if db == 0 { Some(&*first) } else { others.get(db - 1) };
             let blob = table.and_then(|table| table.find_by_low48(timer.hash48(), hasher));
-            match blob.and_then(BlobRef::deadline_ms) {
+            match blob.and_then(wake_ms) {
                 None => Verdict::Drop,
                 Some(deadline) if deadline > now => Verdict::Requeue(deadline),
                 Some(_) => {
@@ -89,13 +98,57 @@ impl ShardWrite<'_> {
         for timer in due {
             let table = self.state.table(timer.db());
             let blob = table.and_then(|table| table.find_by_low48(timer.hash48(), hasher));
-            if let Some(blob) = blob {
+            let Some(blob) = blob else { continue };
+            if blob.deadline_ms().is_none_or(|deadline| deadline > now) {
+                self.expire_inside(timer);
+            } else {
                 let victim = self.victim(blob, timer.db(), RemovalCause::Expired);
                 self.evict(victim);
                 removed += 1;
             }
         }
         (removed, progress.met, progress.done)
+    }
+
+    /// Removes what is due inside a collection, a step's worth, and arms a timer for the rest.
+    fn expire_inside(&mut self, timer: Timer) {
+        let now = self.now_ms();
+        let (model, rules) = (self.core.settings.model, self.state.rules);
+        let hasher = &self.core.hasher;
+        let table = self.state.table(timer.db());
+        let Some(blob) = table.and_then(|table| table.find_by_low48(timer.hash48(), hasher)) else { return };
+        let (key, hash, before): (Box<[u8]>, _, _) =
+            (blob.key().into(), hasher.hash(blob.key()), Cost::of(blob, model));
+        let (in_ring, was) = (blob.in_ring(), wake_of(blob));
+        let here = std::mem::replace(&mut self.db, timer.db());
+        let stamp = self.state.stamps + 1;
+        let mut deltas = self.core.is_recording().then(Vec::new);
+        let slot = self.state.table_mut(timer.db()).and_then(|table| table.find_mut(hash, &key));
+        let slot = slot.expect("I1: the entry was just found");
+        let vacant = slot.with_collection(|held| {
+            held.stamp = stamp;
+            let mut keep = |delta| {
+                if let Some(deltas) = &mut deltas {
+                    deltas.push(delta);
+                }
+            };
+            held.body.expire_due(now, EXPIRE_STEP as usize, &rules, &mut keep);
+            held.body.is_vacant()
+        });
+        let (after, wake) = (Cost::of(slot.blob(), model), wake_of(slot.blob()));
+        self.state.stamps = stamp;
+        if in_ring {
+            self.state.ring.cost = self.state.ring.cost - before.bytes() + after.bytes();
+        }
+        self.exchange_entry(before, after);
+        // The timer was dropped as it was met, so the rest needs one of its own.
+        self.follow_wake(hash, was, None);
+        self.follow_wake(hash, None, wake);
+        self.record_all(&key, deltas);
+        if vacant == Some(true) {
+            self.remove(hash, &key, RemovalCause::Expired);
+        }
+        self.db = here;
     }
 
     /// Drops timers of keys that are gone, if they have become many; a step at a time. Tells whether it looked.
@@ -110,7 +163,7 @@ impl ShardWrite<'_> {
             let db = usize::from(timer.db());
             let table = if db == 0 { Some(&*first) } else { others.get(db - 1) };
             let blob = table.and_then(|table| table.find_by_low48(timer.hash48(), hasher));
-            blob.is_some_and(|blob| blob.deadline_ms().is_some())
+            blob.is_some_and(|blob| wake_ms(blob).is_some())
         });
         if swept.done && self.state.timers_are_littered() {
             self.rearm();
@@ -126,7 +179,7 @@ impl ShardWrite<'_> {
         wheel.clear();
         for (db, table) in (0u16..).zip(std::iter::once(&*first).chain(&*others)) {
             for blob in table.iter() {
-                if let Some(deadline) = blob.deadline_ms() {
+                if let Some(deadline) = wake_ms(blob) {
                     wheel.arm(Timer::new(hasher.hash(blob.key()).low48(), db), deadline);
                 }
             }

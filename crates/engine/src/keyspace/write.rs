@@ -6,8 +6,11 @@
 //! not evicted to make room for it.
 
 use super::Core;
-use super::blob::{Blob, BlobRef};
+use super::blob::{Blob, BlobRef, Kind as BlobKind};
+use super::collect::wake_of;
 use super::shard::{Cost, Kept, ShardState};
+use crate::clock::UnixMillis;
+use crate::effect::Delta;
 use crate::eviction::{Policy, with_frequency};
 use crate::expiry::Timer;
 use crate::hash::KeyHash;
@@ -122,14 +125,14 @@ impl<'a> ShardWrite<'a> {
     pub(crate) fn replace_plain(&mut self, hash: KeyHash, blob: &mut Option<Blob>) -> bool {
         let (core, db) = (self.core, self.db);
         let Some(new) = blob.as_ref().map(Blob::get).filter(|new| new.is_plain()) else { return false };
-        if !self.state.flights.is_empty() {
+        if !self.state.flights.is_empty() || core.is_recording() {
             return false;
         }
         let ShardState { first, others, accounts, clock, .. } = &mut *self.state;
         let table = if db == 0 { Some(first) } else { others.get_mut(usize::from(db) - 1) };
         let Some(slot) = table.and_then(|table| table.find_mut(hash, new.key())) else { return false };
         let old = slot.blob();
-        if !old.is_plain() || old.pinned() {
+        if !old.is_plain() || old.pinned() || old.kind() == BlobKind::Collection {
             return false;
         }
         let model = core.settings.model;
@@ -161,6 +164,24 @@ impl<'a> ShardWrite<'a> {
 
     /// Puts an entry in; room was reserved (I1). What it replaces goes into the bag.
     pub(crate) fn put(&mut self, hash: KeyHash, blob: Blob, announce: Announce) -> Put {
+        self.put_recorded(hash, blob, announce, None)
+    }
+
+    /// As `put`, with the deltas that make an empty collection into this one, if they are at hand.
+    pub(super) fn put_recorded(
+        &mut self,
+        hash: KeyHash,
+        mut blob: Blob,
+        announce: Announce,
+        deltas: Option<Vec<Delta>>,
+    ) -> Put {
+        if let Some(held) = blob.collection_mut() {
+            self.state.stamps += 1;
+            held.stamp = self.state.stamps;
+        }
+        if self.core.is_recording() {
+            self.record_put(hash, blob.get(), announce, deltas);
+        }
         self.detach_flights(blob.get().key());
         let db = self.db;
         let old = self.state.table(db).and_then(|table| table.find(hash, blob.get().key()));
@@ -187,12 +208,14 @@ impl<'a> ShardWrite<'a> {
         let (db, model) = (self.db, self.core.settings.model);
         let new_cost = Cost::of(blob.get(), model);
         let new_deadline = blob.get().deadline_ms();
+        let new_wake = wake_of(blob.get());
         let stamping = self.core.policy().stamping();
         let table = self.state.table_mut(db);
         let slot = table
             .and_then(|table| table.find_mut(hash, blob.get().key()))
             .expect("I1: the entry was just found");
         let was = slot.blob();
+        let old_wake = wake_of(was);
         let (stamp, in_ring, pinned) = (was.access(), was.in_ring(), was.pinned());
         blob.get().set_in_ring(in_ring);
         blob.get().set_pinned(pinned);
@@ -216,6 +239,7 @@ impl<'a> ShardWrite<'a> {
                 self.state.wheel.arm(Timer::new(hash.low48(), db), deadline);
             }
         }
+        self.follow_wake(hash, old_wake, new_wake);
         let cause = (announce == Announce::Replaced).then_some(RemovalCause::Replaced);
         self.bag.push(Dead { blob: dead, cause, database: db });
     }
@@ -246,6 +270,7 @@ impl<'a> ShardWrite<'a> {
             self.state.volatile += 1;
             self.state.wheel.arm(timer, deadline);
         }
+        self.follow_wake(hash, None, wake_of(blob.get()));
         if let Some(order) = &core.order {
             order.insert(db, blob.get().key());
             self.charge(Bytes::Order, OrderedIndex::entry_bytes(blob.get().key().len(), model));
@@ -349,6 +374,10 @@ impl<'a> ShardWrite<'a> {
             self.state.pins.remove(&(db, blob.key().into()));
         }
         self.state.volatile -= usize::from(blob.deadline_ms().is_some());
+        self.state.timed_bodies -= usize::from(wake_of(blob).is_some());
+        if self.core.is_recording() {
+            self.record_in(db, blob.key(), Delta::Delete);
+        }
         if let Some(order) = &core.order {
             order.remove(db, blob.key());
             self.discharge(Bytes::Order, OrderedIndex::entry_bytes(blob.key().len(), model));
@@ -363,6 +392,9 @@ impl<'a> ShardWrite<'a> {
         let blob = self.state.find(self.db, hash, key)?;
         let old = blob.deadline_ms()?;
         blob.set_deadline_ms(deadline_ms);
+        if self.core.is_recording() {
+            self.record(key, Delta::Deadline(Some(UnixMillis(deadline_ms))));
+        }
         if deadline_ms < old {
             self.dirty = true;
             self.state.wheel.arm(Timer::new(hash.low48(), self.db), deadline_ms);

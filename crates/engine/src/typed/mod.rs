@@ -9,6 +9,7 @@
 //! decoding, loaders, closures of `update` and the `Drop` of objects run outside every lock; what they made is installed
 //! only if the entry is still the one that was read.
 
+mod arg;
 mod codec;
 mod flight;
 mod handle;
@@ -18,6 +19,7 @@ mod object;
 #[cfg(test)]
 mod tests;
 
+pub use arg::Arg;
 pub use codec::{CodecError, CodecErrorKind, Element};
 pub(crate) use codec::{decode, encode, encode_into};
 pub(crate) use flight::FlightEntry;

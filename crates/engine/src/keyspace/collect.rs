@@ -1,0 +1,289 @@
+//! Changing a collection under its shard's lock.
+//!
+//! ```text
+//! find -> type? -> reserve -> f(&mut Change) -> vacant? remove : settle accounts, timer, stamp -> record the deltas
+//! ```
+//! Invariants: I1: room is reserved before `f` runs, and `f` runs once; an error of `f` means that it changed nothing. I2: the
+//! entry's cost in the accounts equals `Cost::of` before and after. I3: a body whose `next_deadline_ms` is set has a timer at
+//! or before it. I4: two states of a key with the same stamp are the same state.
+//!
+//! The reservation is the caller's guess of what the change adds, not an exact sum: a node that splits may take the shard
+//! past its grant by that node, and the next write makes room for it.
+
+use super::Refusal;
+use super::blob::{Blob, BlobRef, Content, Draft, ValueRef};
+use super::shard::Cost;
+use super::write::{Announce, Existing, ShardWrite};
+use crate::SetOptions;
+use crate::collections::rules::Rules;
+use crate::collections::{Body, Held};
+use crate::effect::Delta;
+use crate::error::OpError;
+use crate::expiry::Timer;
+use crate::hash::KeyHash;
+use crate::memory::Amounts;
+use crate::random::Random;
+use crate::removal::RemovalCause;
+use crate::stats::Counter;
+
+/// What a change does when the key does not exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Absent {
+    /// It begins with an empty collection, which is kept if something came into it.
+    Create,
+    /// It does nothing.
+    Skip,
+}
+
+/// Room for a change.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room {
+    /// About what the change adds.
+    pub(crate) bytes: usize,
+    /// The weight of a key that it makes.
+    pub(crate) weight: Option<u32>,
+    /// Whether the room was reserved before, so that the change cannot be refused for want of it.
+    pub(crate) reserved: bool,
+}
+
+impl Room {
+    pub(crate) fn new(bytes: usize, weight: Option<u32>) -> Self {
+        Self { bytes, weight, reserved: false }
+    }
+
+    pub(crate) fn reserved(self) -> Self {
+        Self { reserved: true, ..self }
+    }
+}
+
+/// A collection under change, and what a change may need.
+#[derive(Debug)]
+pub(crate) struct Change<'a, B> {
+    pub(crate) body: &'a mut B,
+    rules: &'a Rules,
+    now_ms: u64,
+    random: &'a mut Random,
+    deltas: Option<Vec<Delta>>,
+    changed: bool,
+}
+
+impl<B> Change<'_, B> {
+    pub(crate) fn rules(&self) -> &Rules {
+        self.rules
+    }
+
+    /// The present time; the same for the whole change.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    pub(crate) fn random(&mut self) -> &mut Random {
+        self.random
+    }
+
+    /// Body, rules and chance at once, for changes that need them side by side.
+    pub(crate) fn parts(&mut self) -> (&mut B, &Rules, &mut Random) {
+        (self.body, self.rules, self.random)
+    }
+
+    /// Says that something changed; the delta is made only if somebody records.
+    #[inline]
+    pub(crate) fn emit(&mut self, delta: impl FnOnce() -> Delta) {
+        self.changed = true;
+        if let Some(deltas) = &mut self.deltas {
+            deltas.push(delta());
+        }
+    }
+
+    /// Whether deltas are recorded, for changes that would have to work to know theirs.
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.deltas.is_some()
+    }
+}
+
+/// What a change left behind.
+struct Outcome<R> {
+    result: Result<R, OpError>,
+    changed: bool,
+    vacant: bool,
+    deltas: Option<Vec<Delta>>,
+}
+
+impl ShardWrite<'_> {
+    /// A live collection of a type, `None` if the key does not exist.
+    pub(crate) fn collection<B: Body>(&mut self, hash: KeyHash, key: &[u8]) -> Result<Option<&B>, Refusal> {
+        let Some(blob) = self.find(hash, key) else { return Ok(None) };
+        Ok(Some(body_of(blob, key)?))
+    }
+
+    /// Changes a collection; `f` runs once, after the room for what it adds was found.
+    pub(crate) fn change_collection<B: Body, R>(
+        &mut self,
+        hash: KeyHash,
+        key: &[u8],
+        absent: Absent,
+        room: Room,
+        mut f: impl FnMut(&mut Change<'_, B>) -> Result<R, OpError>,
+    ) -> Result<Option<R>, Refusal> {
+        let now = self.now_ms();
+        let exists = match self.find(hash, key) {
+            Some(blob) => body_of::<B>(blob, key).map(|_| true)?,
+            None => false,
+        };
+        if !exists {
+            return match absent {
+                Absent::Skip => Ok(None),
+                Absent::Create => self.create(hash, key, room, f).map(Some),
+            };
+        }
+        let old = self.existing(hash, key).expect("I5: the entry was just found");
+        if !room.reserved {
+            let need = self.need_of(Some(&old), key, room);
+            self.reserve_amounts(need, Some(old.address))?;
+        }
+        let mut random = self.state.random.clone();
+        let (db, rules, recording) = (self.db, self.state.rules, self.core.is_recording());
+        let stamp = self.state.stamps + 1;
+        let slot = self.state.table_mut(db).and_then(|table| table.find_mut(hash, key));
+        let slot = slot.expect("I5: the entry was spared");
+        let in_ring = slot.blob().in_ring();
+        let was = wake_of(slot.blob());
+        let before = Cost::of(slot.blob(), self.core.settings.model);
+        let outcome = slot
+            .with_collection(|held| {
+                let body = B::of_mut(&mut held.body).expect("I5: the type was just checked");
+                let outcome = run(body, &rules, now, &mut random, recording, &mut f);
+                if outcome.changed {
+                    held.stamp = stamp;
+                }
+                outcome
+            })
+            .expect("I5: the type was just checked");
+        let after = Cost::of(slot.blob(), self.core.settings.model);
+        let wake = wake_of(slot.blob());
+        self.state.random = random;
+        self.dirty = true;
+        if in_ring {
+            self.state.ring.cost = self.state.ring.cost - before.bytes() + after.bytes();
+        }
+        self.exchange_entry(before, after);
+        self.follow_wake(hash, was, wake);
+        if outcome.changed {
+            self.state.stamps = stamp;
+            self.detach_flights(key);
+            self.touch(hash, key);
+            self.core.counters.add(Counter::Updates, 1);
+            self.record_all(key, outcome.deltas);
+            if outcome.vacant {
+                self.remove(hash, key, RemovalCause::Deleted);
+            }
+        }
+        outcome.result.map(Some).map_err(Refusal::from)
+    }
+
+    /// Makes sure that an element of about this size can come into a collection that may have to be made, sparing an entry
+    /// of this shard that the change is about to read.
+    pub(crate) fn reserve_for_element(
+        &mut self,
+        hash: KeyHash,
+        key: &[u8],
+        room: Room,
+        spare: Option<usize>,
+    ) -> Result<(), Refusal> {
+        let old = self.existing(hash, key);
+        let need = self.need_of(old.as_ref(), key, room);
+        // Room for the other key's timer too, should it be in this shard.
+        self.reserve_amounts(need.and(Amounts { bytes: 256, ..Amounts::default() }), spare)
+    }
+
+    /// What a collection with about this much in it needs, above what is there.
+    fn need_of(&self, old: Option<&Existing>, key: &[u8], room: Room) -> Amounts {
+        let model = self.core.settings.model;
+        let overhead = self.overhead(old.is_none(), true, key.len());
+        let bytes = (room.bytes as u64).saturating_add(overhead);
+        if old.is_some_and(|old| old.live) {
+            return Amounts { bytes, ..Amounts::default() };
+        }
+        let empty = model.charge(size_of::<Held>()) + model.charge(128 + key.len());
+        let need = Amounts {
+            bytes: bytes.saturating_add(empty),
+            entries: 1,
+            weight: u64::from(room.weight.unwrap_or(0)),
+        };
+        old.map_or(need, |old| need.beyond(old.cost.amounts()))
+    }
+
+    fn create<B: Body, R>(
+        &mut self,
+        hash: KeyHash,
+        key: &[u8],
+        room: Room,
+        mut f: impl FnMut(&mut Change<'_, B>) -> Result<R, OpError>,
+    ) -> Result<R, Refusal> {
+        let now = self.now_ms();
+        let old = self.existing(hash, key);
+        let core = self.core;
+        let (deadline_ms, idle) = core.times(&SetOptions::new(), || now, None)?;
+        if !room.reserved {
+            let need = self.need_of(old.as_ref(), key, room);
+            self.reserve_amounts(need, old.map(|old| old.address))?;
+        }
+        let mut random = self.state.random.clone();
+        let rules = self.state.rules;
+        let mut body = B::empty(&rules);
+        let outcome = run(&mut body, &rules, now, &mut random, core.is_recording(), &mut f);
+        self.state.random = random;
+        if outcome.result.is_ok() && outcome.changed && !outcome.vacant {
+            let held = Box::new(Held { stamp: 0, body: body.into_collection() });
+            let mut draft = Draft::new(key, Content::Collection(held));
+            (draft.deadline_ms, draft.idle, draft.weight) = (deadline_ms, idle, room.weight);
+            self.put_recorded(hash, Blob::new(draft), Announce::Replaced, outcome.deltas);
+        }
+        outcome.result.map_err(Refusal::from)
+    }
+
+    /// Arms a timer for what expires inside a collection, and counts those that have something.
+    pub(super) fn follow_wake(&mut self, hash: KeyHash, was: Option<u64>, wake: Option<u64>) {
+        self.state.timed_bodies -= usize::from(was.is_some());
+        self.state.timed_bodies += usize::from(wake.is_some());
+        if let Some(deadline) = wake.filter(|&wake| was.is_none_or(|was| wake < was)) {
+            self.state.wheel.arm(Timer::new(hash.low48(), self.db), deadline);
+        }
+    }
+}
+
+fn run<B: Body, R>(
+    body: &mut B,
+    rules: &Rules,
+    now_ms: u64,
+    random: &mut Random,
+    recording: bool,
+    f: &mut impl FnMut(&mut Change<'_, B>) -> Result<R, OpError>,
+) -> Outcome<R> {
+    let deltas = recording.then(Vec::new);
+    let mut change = Change { body, rules, now_ms, random, deltas, changed: false };
+    let result = f(&mut change);
+    let (changed, deltas) = (change.changed, change.deltas);
+    debug_assert!(result.is_ok() || !changed, "I1: a refused change has changed nothing");
+    Outcome { result, changed, vacant: body.is_vacant(), deltas }
+}
+
+/// The body of an entry, or the error that names both types.
+pub(crate) fn body_of<'a, B: Body>(blob: BlobRef<'a>, key: &[u8]) -> Result<&'a B, OpError> {
+    let found = match blob.value() {
+        ValueRef::Collection(held) => match B::of(&held.body) {
+            Some(body) => return Ok(body),
+            None => held.body.value_type(),
+        },
+        _ => crate::ValueType::String,
+    };
+    Err(OpError::wrong_type(key, B::TYPE, found))
+}
+
+/// When something inside the value expires by itself.
+pub(super) fn wake_of(blob: BlobRef<'_>) -> Option<u64> {
+    match blob.value() {
+        ValueRef::Collection(held) => held.body.next_deadline_ms(),
+        _ => None,
+    }
+}
