@@ -7,12 +7,14 @@
 //! expiry.rs   EXPIRE, TTL ..          scan.rs    SCAN, KEYS, RANDOMKEY, prefix and range scans
 //! place.rs    where a handle's collection is: read, capture, change
 //! multi.rs    several collections at once: captures, STORE, moves
+//! effects.rs  effects taken and applied, the digest of the state
 //! copies.rs   tokens, insert_if, invalidation, pins: what a tier in front of a remote needs
 //! service.rs  limits, statistics, maintenance
 //! ```
 //! An operation parses nothing and knows no wire: it checks, reserves, changes and tells what it did.
 
 mod copies;
+mod effects;
 mod expiry;
 mod keys;
 mod many;

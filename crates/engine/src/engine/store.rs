@@ -191,19 +191,22 @@ impl SetOutcome {
 pub(crate) enum Incoming<'a> {
     Bytes(&'a [u8]),
     Object(Object),
+    /// Decoded, with its bytes.
+    Both(Vec<u8>, Object),
 }
 
 impl Incoming<'_> {
     fn content(&self) -> Content<'_> {
         match self {
             Self::Bytes(bytes) => content_of(bytes),
+            Self::Both(bytes, _) => content_of(bytes),
             Self::Object(_) => Content::None,
         }
     }
 
     pub(crate) fn draft<'k>(&'k self, key: &'k [u8]) -> Draft<'k> {
         let mut draft = Draft::new(key, self.content());
-        if let Self::Object(object) = self {
+        if let Self::Object(object) | Self::Both(_, object) = self {
             draft.object = Some(object.clone());
         }
         draft
@@ -397,7 +400,7 @@ impl Engine {
         let weigher = self.core.settings.weigher.as_ref()?;
         let bytes = match value {
             Incoming::Bytes(bytes) => bytes,
-            Incoming::Object(_) => &[][..],
+            Incoming::Object(_) | Incoming::Both(..) => &[][..],
         };
         Some(weigher(key, bytes))
     }

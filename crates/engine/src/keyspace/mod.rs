@@ -10,6 +10,7 @@
 //! shard is locked at a time, except by `write_pair` and `write_all`, which lock in ascending order. I3: no user code
 //! runs under a lock but the closures of `get_with` and its like, and those are marked (local.rs).
 
+mod apply;
 pub(crate) mod blob;
 pub(crate) mod collect;
 mod evict;

@@ -129,6 +129,16 @@ impl<T: Element> Typed<T> {
         Ok(Object::new(value, weight))
     }
 
+    /// A value on its way in: decoded, and encoded as well where its bytes are recorded.
+    pub(super) fn incoming(&self, key: &[u8], value: Arc<T>) -> Result<Incoming<'static>, OpError> {
+        let object = self.object(key, value)?;
+        if !self.engine.core.is_recording() {
+            return Ok(Incoming::Object(object));
+        }
+        let bytes = object.encode().map_err(|error| OpError::codec(key, error))?;
+        Ok(Incoming::Both(bytes, object))
+    }
+
     /// Stores a value.
     ///
     /// **Command** `SET`. **Complexity** O(n), n the size of the value (to weigh it).
@@ -144,7 +154,7 @@ impl<T: Element> Typed<T> {
     /// ```
     pub fn set(&self, key: impl AsRef<[u8]>, value: T) -> Result<(), OpError> {
         let key = key.as_ref();
-        let incoming = Incoming::Object(self.object(key, Arc::new(value))?);
+        let incoming = self.incoming(key, Arc::new(value))?;
         if self.ttl.is_some() {
             let options = SetOptions::new().or_ttl(self.ttl);
             return self.engine.store_with(key, &incoming, &options, None).map(|_| ());
@@ -174,7 +184,7 @@ impl<T: Element> Typed<T> {
         options: SetOptions,
     ) -> Result<SetOutcome, OpError> {
         let key = key.as_ref();
-        let incoming = Incoming::Object(self.object(key, Arc::new(value))?);
+        let incoming = self.incoming(key, Arc::new(value))?;
         self.engine.store_with(key, &incoming, &options.or_ttl(self.ttl), None)
     }
 
@@ -330,7 +340,7 @@ impl<T: Element> Typed<T> {
 
     /// Puts `new` in the place of `old`, if that is still there.
     fn swap(&self, key: &[u8], old: Option<&Arc<T>>, new: Option<&Arc<T>>) -> Result<bool, OpError> {
-        let object = new.map(|new| self.object(key, Arc::clone(new))).transpose()?;
+        let incoming = new.map(|new| self.incoming(key, Arc::clone(new))).transpose()?;
         let times = SetOptions::new().or_ttl(self.ttl);
         let weight_new = self.engine.fresh_weight(key);
         self.engine.core.write(self.engine.db, key, |write, hash| {
@@ -357,7 +367,7 @@ impl<T: Element> Typed<T> {
             if !same {
                 return Ok(false);
             }
-            let Some(object) = &object else {
+            let Some(incoming) = &incoming else {
                 // Nothing for nothing; a negative copy, which nobody sees, stays.
                 if old.is_some() {
                     write.remove(hash, key, crate::RemovalCause::Deleted);
@@ -372,7 +382,6 @@ impl<T: Element> Typed<T> {
                     (deadline, idle, weight_new)
                 }
             };
-            let incoming = Incoming::Object(object.clone());
             let mut draft = incoming.draft(key);
             (draft.deadline_ms, draft.idle) = (deadline, idle);
             draft.weight = weight;
@@ -422,7 +431,7 @@ impl<T: Element> Typed<T> {
         options: &CacheOptions<'_>,
     ) -> Result<bool, OpError> {
         let key = key.as_ref();
-        let incoming = Incoming::Object(self.object(key, Arc::new(value))?);
+        let incoming = self.incoming(key, Arc::new(value))?;
         self.engine.insert_copy(token, key, &incoming, options)
     }
 

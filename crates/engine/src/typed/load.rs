@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use super::flight::{Flight, FlightEntry, Outcome};
 use super::{Element, Typed};
-use crate::engine::store::{Incoming, SetOptions};
+use crate::engine::store::SetOptions;
 use crate::error::{LoadError, OpError};
 use crate::keyspace::blob::Blob;
 use crate::keyspace::write::Announce;
@@ -229,7 +229,7 @@ impl<T: Element> Typed<T> {
         flight: &Arc<Flight<T, E>>,
         value: &Arc<T>,
     ) -> Result<(), OpError> {
-        let prepared = self.object(key, Arc::clone(value)).map(Incoming::Object);
+        let prepared = self.incoming(key, Arc::clone(value));
         let prepared = match prepared {
             Ok(incoming) => incoming,
             Err(error) => {
