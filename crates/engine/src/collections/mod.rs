@@ -16,6 +16,7 @@ mod dispatch;
 pub(crate) mod hash;
 pub(crate) mod list;
 pub(crate) mod meter;
+pub(crate) mod packed;
 pub(crate) mod rules;
 pub(crate) mod set;
 pub(crate) mod sorted_set;
