@@ -13,6 +13,7 @@
 #[macro_use]
 mod dispatch;
 
+pub(crate) mod cow;
 pub(crate) mod hash;
 pub(crate) mod list;
 pub(crate) mod meter;
