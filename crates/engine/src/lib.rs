@@ -64,6 +64,9 @@ mod value;
 #[cfg(feature = "metrics")]
 pub use crate::metrics::publish as publish_metrics;
 pub use clock::{Clock, ManualClock, SystemClock, UnixMillis};
+pub use collections::bits::BitRange;
+pub use collections::bits::combine::BitOperation;
+pub use collections::bits::field::{BitInteger, BitOverflow};
 pub use collections::rules::EncodingLimits;
 pub use config::Builder;
 pub use effect::{Delta, Effect, End};

@@ -14,7 +14,9 @@
 mod dispatch;
 
 pub(crate) mod cow;
+pub(crate) mod bits;
 pub(crate) mod hash;
+pub(crate) mod hyperloglog;
 pub(crate) mod list;
 pub(crate) mod meter;
 pub(crate) mod packed;
