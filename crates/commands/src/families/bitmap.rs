@@ -1,0 +1,5 @@
+//! Bitmaps.
+
+use crate::spec::CommandSpec;
+
+pub(super) const COMMANDS: &[CommandSpec] = &[];

@@ -1,0 +1,5 @@
+//! Geo sets.
+
+use crate::spec::CommandSpec;
+
+pub(super) const COMMANDS: &[CommandSpec] = &[];

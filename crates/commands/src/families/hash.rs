@@ -1,0 +1,5 @@
+//! Hashes.
+
+use crate::spec::CommandSpec;
+
+pub(super) const COMMANDS: &[CommandSpec] = &[];

@@ -1,0 +1,5 @@
+//! HyperLogLogs.
+
+use crate::spec::CommandSpec;
+
+pub(super) const COMMANDS: &[CommandSpec] = &[];

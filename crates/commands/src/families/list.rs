@@ -1,0 +1,5 @@
+//! Lists.
+
+use crate::spec::CommandSpec;
+
+pub(super) const COMMANDS: &[CommandSpec] = &[];

@@ -1,0 +1,45 @@
+//! The families of commands: each file ends with its rows.
+
+mod bitmap;
+mod connection;
+mod geo;
+mod hash;
+mod hyperloglog;
+mod keys;
+mod list;
+mod server;
+mod set;
+mod sort;
+mod sorted_set;
+mod stream;
+mod string;
+
+use crate::spec::CommandSpec;
+
+/// A file of this folder.
+#[derive(Debug)]
+pub(crate) struct Family {
+    /// The group in which Redis documents its commands.
+    pub(crate) group: &'static str,
+    pub(crate) commands: &'static [CommandSpec],
+}
+
+const fn family(group: &'static str, commands: &'static [CommandSpec]) -> Family {
+    Family { group, commands }
+}
+
+pub(crate) const FAMILIES: &[Family] = &[
+    family("string", string::COMMANDS),
+    family("generic", keys::COMMANDS),
+    family("generic", sort::COMMANDS),
+    family("server", server::COMMANDS),
+    family("connection", connection::COMMANDS),
+    family("list", list::COMMANDS),
+    family("set", set::COMMANDS),
+    family("hash", hash::COMMANDS),
+    family("sorted-set", sorted_set::COMMANDS),
+    family("geo", geo::COMMANDS),
+    family("stream", stream::COMMANDS),
+    family("bitmap", bitmap::COMMANDS),
+    family("hyperloglog", hyperloglog::COMMANDS),
+];

@@ -1,0 +1,5 @@
+//! Sets.
+
+use crate::spec::CommandSpec;
+
+pub(super) const COMMANDS: &[CommandSpec] = &[];

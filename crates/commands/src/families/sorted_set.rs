@@ -1,0 +1,5 @@
+//! Sorted sets.
+
+use crate::spec::CommandSpec;
+
+pub(super) const COMMANDS: &[CommandSpec] = &[];

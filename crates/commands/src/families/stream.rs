@@ -1,0 +1,5 @@
+//! Streams.
+
+use crate::spec::CommandSpec;
+
+pub(super) const COMMANDS: &[CommandSpec] = &[];

@@ -1,0 +1,87 @@
+//! What a connection remembers between two commands. No socket, no lock.
+
+use crate::reply::Protocol;
+use crate::spec::CommandSpec;
+
+/// The state of one connection, or of one caller in-process.
+#[derive(Debug, Clone)]
+pub struct Session {
+    pub(crate) id: u64,
+    pub(crate) database: u16,
+    pub(crate) protocol: Protocol,
+    pub(crate) name: Box<[u8]>,
+    pub(crate) no_evict: bool,
+    pub(crate) no_touch: bool,
+    pub(crate) quitting: bool,
+    pub(crate) last_command: Option<(Option<&'static CommandSpec>, &'static CommandSpec)>,
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Session {
+    /// Makes a session with the number 1, in database 0, speaking RESP2.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_id(1)
+    }
+
+    /// Makes a session with a number of its own, which `CLIENT ID` and `HELLO` tell.
+    #[must_use]
+    pub fn with_id(id: u64) -> Self {
+        Self {
+            id,
+            database: 0,
+            protocol: Protocol::Resp2,
+            name: Box::default(),
+            no_evict: false,
+            no_touch: false,
+            quitting: false,
+            last_command: None,
+        }
+    }
+
+    /// Returns the selected database's number.
+    #[must_use]
+    pub fn database(&self) -> u16 {
+        self.database
+    }
+
+    /// Returns the protocol that replies are written in.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// Returns whether that is RESP3.
+    #[must_use]
+    pub fn resp3(&self) -> bool {
+        self.protocol == Protocol::Resp3
+    }
+
+    /// Returns the name that `CLIENT SETNAME` or `HELLO .. SETNAME` gave; empty if none did.
+    #[must_use]
+    pub fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// Returns the session's number.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Returns whether `QUIT` was said: the connection closes after the reply.
+    #[must_use]
+    pub fn is_quitting(&self) -> bool {
+        self.quitting
+    }
+
+    /// Forgets everything but the number, as `RESET` does.
+    pub(crate) fn reset(&mut self) {
+        *self = Self::with_id(self.id);
+    }
+}
