@@ -14,6 +14,7 @@ mod args;
 mod bench;
 mod deep;
 mod fuzz;
+mod servers;
 mod step;
 mod test;
 mod tools;
@@ -25,10 +26,11 @@ use args::{Args, Usage};
 const HELP: &str = "\
 cargo xtask <command>
 
-  test   Formatting, lints, documentation, licences, package, examples, benches, all tests
-  deep   AddressSanitizer, Miri, long property runs, fuzzing, stress: minutes to hours
-  bench  Build the benchmarks in release mode and run them
-  fuzz   Fuzz one target or all of them, or replay their corpora
+  test     Formatting, lints, documentation, licences, package, examples, benches, all tests
+  deep     AddressSanitizer, Miri, long property runs, fuzzing, stress: minutes to hours
+  bench    Build the benchmarks in release mode and run them
+  fuzz     Fuzz one target or all of them, or replay their corpora
+  servers  Install the redis-server and valkey-server that the tests compare with
 
 `cargo xtask <command> --help` tells a command's options.";
 
@@ -53,6 +55,7 @@ fn dispatch(mut args: Args) -> Result<ExitCode, Usage> {
         "deep" => (deep::HELP, deep::main),
         "bench" => (bench::HELP, bench::main),
         "fuzz" => (fuzz::HELP, fuzz::main),
+        "servers" => (servers::HELP, servers::main),
         "help" | "--help" | "-h" => {
             println!("{HELP}");
             return Ok(ExitCode::SUCCESS);

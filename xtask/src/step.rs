@@ -110,6 +110,14 @@ impl Outcome {
         }
     }
 
+    /// Why it did not pass.
+    pub(crate) fn reason(&self) -> &str {
+        match self {
+            Self::Passed => "it passed",
+            Self::Failed(why) | Self::NotRun(why) | Self::Skipped(why) => why,
+        }
+    }
+
     /// Goes on only after a pass.
     pub(crate) fn and_then(self, next: impl FnOnce() -> Self) -> Self {
         if self == Self::Passed { next() } else { self }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::args::{self, Args, Usage};
 use crate::fuzz;
+use crate::servers;
 use crate::step::{Outcome, Run, run};
 use crate::tools::{self, CARGO_DENY, cargo};
 
@@ -26,6 +27,7 @@ Steps, in this order:
   examples        the quickstart and a short tiered_cache
   benches         each benchmark once with --quick
   xtask tests     this program's own unit tests
+  servers         finds or installs the servers that the tests compare with
   doc tests       the code in the documentation
   tests           unit and integration tests: cargo nextest if installed, else cargo test
 
@@ -54,6 +56,7 @@ pub(crate) fn main(mut args: Args) -> Result<ExitCode, Usage> {
     steps.step("lints", || lints(options));
     if !options.fast {
         slow_steps(&mut steps, options);
+        steps.step("servers", servers::provide_all);
     }
     steps.step("doc tests", || {
         run(&mut cargo(["test", "--workspace", "--features", "larder/metrics", "--doc"]))

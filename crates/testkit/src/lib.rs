@@ -6,6 +6,8 @@
 //! subject.rs    Subject: an engine, its clock, its handles; apply(operation) -> Outcome; state()
 //! sheet.rs      Sheet: the typed value that operations store, and what it owns on the heap
 //! allocator.rs  CountingAllocator: what this thread has asked for and not given back
+//! resp.rs       Reply: RESP as bytes and as a tree
+//! servers.rs    Server, Connection: a real redis-server or valkey-server to compare with (Unix)
 //! ```
 //! Unpublished, and for integration tests, benchmarks and fuzzing only: a unit test of the engine sees another copy of
 //! the engine than this crate does.
@@ -13,6 +15,9 @@
 mod allocator;
 mod generate;
 mod operation;
+pub mod resp;
+#[cfg(unix)]
+pub mod servers;
 mod sheet;
 mod subject;
 
