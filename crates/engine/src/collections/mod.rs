@@ -13,8 +13,8 @@
 #[macro_use]
 mod dispatch;
 
-pub(crate) mod cow;
 pub(crate) mod bits;
+pub(crate) mod cow;
 pub(crate) mod hash;
 pub(crate) mod hyperloglog;
 pub(crate) mod list;
@@ -62,6 +62,11 @@ pub(crate) trait Body: Clone + Sized {
     /// The earliest deadline inside it, if something in it expires by itself.
     fn next_deadline_ms(&self) -> Option<u64> {
         None
+    }
+
+    /// Whether what readers see depends on the time, so that the clock must be read for them.
+    fn reads_clock(&self) -> bool {
+        self.next_deadline_ms().is_some()
     }
 
     /// Removes what is past its deadline inside it, at most about `budget` parts; tells how many went.

@@ -148,14 +148,19 @@ impl Located for Owned {
 
 impl Place for Owned {}
 
-/// Reads a collection under its shard's read lock, with the present time; `None` if the key does not exist.
+/// Reads a collection under its shard's read lock, with the present time if the body depends on it; `None` if the key does not exist.
 pub(crate) fn read<B: Body, R>(
     place: &impl Place,
     f: impl FnOnce(&B, u64) -> R,
 ) -> Result<Option<R>, OpError> {
     let (engine, key) = (place.engine(), place.key());
     let core = &*engine.core;
-    core.with_entry(engine.db, key, |blob| Ok(f(body_of(blob, key)?, core.now_ms())))?.transpose()
+    let seen = core.with_entry(engine.db, key, |blob| {
+        let body: &B = body_of(blob, key)?;
+        let now_ms = if body.reads_clock() { core.now_ms() } else { 0 };
+        Ok(f(body, now_ms))
+    });
+    seen?.transpose()
 }
 
 /// Takes a collection's root, to be walked outside of any lock; `None` if the key does not exist.

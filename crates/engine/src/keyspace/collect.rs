@@ -10,10 +10,10 @@
 //! The reservation is the caller's guess of what the change adds, not an exact sum: a node that splits may take the shard
 //! past its grant by that node, and the next write makes room for it.
 
-use super::Refusal;
 use super::blob::{Blob, BlobRef, Content, Draft, ValueRef};
-use super::shard::Cost;
+use super::shard::ShardState;
 use super::write::{Announce, Existing, ShardWrite};
+use super::{Core, Refusal};
 use crate::SetOptions;
 use crate::collections::rules::Rules;
 use crate::collections::{Body, Held};
@@ -21,7 +21,7 @@ use crate::effect::Delta;
 use crate::error::OpError;
 use crate::expiry::Timer;
 use crate::hash::KeyHash;
-use crate::memory::Amounts;
+use crate::memory::{Amounts, Kind as Bytes};
 use crate::random::Random;
 use crate::removal::RemovalCause;
 use crate::stats::Counter;
@@ -61,7 +61,8 @@ impl Room {
 pub(crate) struct Change<'a, B> {
     pub(crate) body: &'a mut B,
     rules: &'a Rules,
-    now_ms: u64,
+    core: &'a Core,
+    now_ms: &'a mut Option<u64>,
     random: &'a mut Random,
     deltas: Option<Vec<Delta>>,
     changed: bool,
@@ -73,8 +74,8 @@ impl<B> Change<'_, B> {
     }
 
     /// The present time; the same for the whole change.
-    pub(crate) fn now_ms(&self) -> u64 {
-        self.now_ms
+    pub(crate) fn now_ms(&mut self) -> u64 {
+        *self.now_ms.get_or_insert_with(|| self.core.now_ms())
     }
 
     pub(crate) fn random(&mut self) -> &mut Random {
@@ -125,7 +126,9 @@ impl ShardWrite<'_> {
         room: Room,
         mut f: impl FnMut(&mut Change<'_, B>) -> Result<R, OpError>,
     ) -> Result<Option<R>, Refusal> {
-        let now = self.now_ms();
+        if let Some(result) = self.change_plain(hash, key, room, &mut f) {
+            return result.map(Some).map_err(Refusal::from);
+        }
         let exists = match self.find(hash, key) {
             Some(blob) => body_of::<B>(blob, key).map(|_| true)?,
             None => false,
@@ -141,44 +144,84 @@ impl ShardWrite<'_> {
             let need = self.need_of(Some(&old), key, room);
             self.reserve_amounts(need, Some(old.address))?;
         }
-        let mut random = self.state.random.clone();
-        let (db, rules, recording) = (self.db, self.state.rules, self.core.is_recording());
-        let stamp = self.state.stamps + 1;
-        let slot = self.state.table_mut(db).and_then(|table| table.find_mut(hash, key));
-        let slot = slot.expect("I5: the entry was spared");
-        let in_ring = slot.blob().in_ring();
-        let was = wake_of(slot.blob());
-        let before = Cost::of(slot.blob(), self.core.settings.model);
-        let outcome = slot
-            .with_collection(|held| {
-                let body = B::of_mut(&mut held.body).expect("I5: the type was just checked");
-                let outcome = run(body, &rules, now, &mut random, recording, &mut f);
-                if outcome.changed {
-                    held.stamp = stamp;
-                }
-                outcome
-            })
-            .expect("I5: the type was just checked");
-        let after = Cost::of(slot.blob(), self.core.settings.model);
-        let wake = wake_of(slot.blob());
-        self.state.random = random;
-        self.dirty = true;
-        if in_ring {
-            self.state.ring.cost = self.state.ring.cost - before.bytes() + after.bytes();
+        let result =
+            self.change_found(hash, key, &mut f).expect("I5: the entry was spared, its type checked");
+        result.map(Some).map_err(Refusal::from)
+    }
+
+    /// The usual case: the entry is there, without a deadline, and the shard has the room. `None` if there is more to it,
+    /// and then nothing was done.
+    #[inline]
+    fn change_plain<B: Body, R>(
+        &mut self,
+        hash: KeyHash,
+        key: &[u8],
+        room: Room,
+        f: &mut impl FnMut(&mut Change<'_, B>) -> Result<R, OpError>,
+    ) -> Option<Result<R, OpError>> {
+        let blob = self.state.find(self.db, hash, key)?;
+        let has_room = || self.state.accounts.bytes.spare() >= room.bytes as u64 || room.reserved;
+        if !blob.is_plain() || !has_room() {
+            return None;
         }
-        self.exchange_entry(before, after);
-        self.follow_wake(hash, was, wake);
+        self.change_found(hash, key, f)
+    }
+
+    /// Changes an entry for which there is room; `None` if it is no collection of this type.
+    fn change_found<B: Body, R>(
+        &mut self,
+        hash: KeyHash,
+        key: &[u8],
+        f: &mut impl FnMut(&mut Change<'_, B>) -> Result<R, OpError>,
+    ) -> Option<Result<R, OpError>> {
+        let (core, db, model) = (self.core, self.db, self.core.settings.model);
+        let ShardState { first, others, random, rules, stamps, clock, .. } = &mut *self.state;
+        let table = if db == 0 { Some(first) } else { others.get_mut(usize::from(db) - 1) };
+        let slot = table?.find_mut(hash, key)?;
+        let stamp = *stamps + 1;
+        let now_ms = &mut self.now_ms;
+        let (outcome, bytes, wakes) = slot.with_collection(|held| {
+            let body = B::of_mut(&mut held.body)?;
+            let (before, was) = (body.charged(model), body.next_deadline_ms());
+            let deltas = core.is_recording().then(Vec::new);
+            let outcome = run(Change { body, rules, core, now_ms, random, deltas, changed: false }, f);
+            let body = B::of(&held.body)?;
+            let sums = ((before, body.charged(model)), (was, body.next_deadline_ms()));
+            if outcome.changed {
+                held.stamp = stamp;
+            }
+            Some((outcome, sums.0, sums.1))
+        })??;
+        let blob = slot.blob();
+        let (in_ring, idles) = (blob.in_ring(), blob.idle().is_some());
         if outcome.changed {
-            self.state.stamps = stamp;
+            *stamps = stamp;
+            if let Some(access) = clock.next(core.policy().stamping(), blob.access(), || core.seconds()) {
+                blob.set_access(access);
+            }
+        }
+        if bytes.0 != bytes.1 {
+            if in_ring {
+                self.state.ring.cost = self.state.ring.cost - bytes.0 + bytes.1;
+            }
+            self.exchange(Bytes::Blobs, bytes.0, bytes.1);
+        }
+        if wakes.0 != wakes.1 {
+            self.dirty = true;
+            self.follow_wake(hash, wakes.0, wakes.1);
+        }
+        if outcome.changed {
+            if idles {
+                self.touch(hash, key);
+            }
             self.detach_flights(key);
-            self.touch(hash, key);
-            self.core.counters.add(Counter::Updates, 1);
+            core.counters.add(Counter::Updates, 1);
             self.record_all(key, outcome.deltas);
             if outcome.vacant {
                 self.remove(hash, key, RemovalCause::Deleted);
             }
         }
-        outcome.result.map(Some).map_err(Refusal::from)
+        Some(outcome.result)
     }
 
     /// Makes sure that an element of about this size can come into a collection that may have to be made, sparing an entry
@@ -228,11 +271,12 @@ impl ShardWrite<'_> {
             let need = self.need_of(old.as_ref(), key, room);
             self.reserve_amounts(need, old.map(|old| old.address))?;
         }
-        let mut random = self.state.random.clone();
-        let rules = self.state.rules;
-        let mut body = B::empty(&rules);
-        let outcome = run(&mut body, &rules, now, &mut random, core.is_recording(), &mut f);
-        self.state.random = random;
+        let ShardState { random, rules, .. } = &mut *self.state;
+        let mut body = B::empty(rules);
+        let deltas = core.is_recording().then(Vec::new);
+        let now_ms = &mut self.now_ms;
+        let change = Change { body: &mut body, rules, core, now_ms, random, deltas, changed: false };
+        let outcome = run(change, &mut f);
         if outcome.result.is_ok() && outcome.changed && !outcome.vacant {
             let held = Box::new(Held { stamp: 0, body: body.into_collection() });
             let mut draft = Draft::new(key, Content::Collection(held));
@@ -253,19 +297,12 @@ impl ShardWrite<'_> {
 }
 
 fn run<B: Body, R>(
-    body: &mut B,
-    rules: &Rules,
-    now_ms: u64,
-    random: &mut Random,
-    recording: bool,
+    mut change: Change<'_, B>,
     f: &mut impl FnMut(&mut Change<'_, B>) -> Result<R, OpError>,
 ) -> Outcome<R> {
-    let deltas = recording.then(Vec::new);
-    let mut change = Change { body, rules, now_ms, random, deltas, changed: false };
     let result = f(&mut change);
-    let (changed, deltas) = (change.changed, change.deltas);
-    debug_assert!(result.is_ok() || !changed, "I1: a refused change has changed nothing");
-    Outcome { result, changed, vacant: body.is_vacant(), deltas }
+    debug_assert!(result.is_ok() || !change.changed, "I1: a refused change has changed nothing");
+    Outcome { result, changed: change.changed, vacant: change.body.is_vacant(), deltas: change.deltas }
 }
 
 /// The body of an entry, or the error that names both types.
