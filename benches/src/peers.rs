@@ -22,6 +22,7 @@ pub mod keys;
 mod larder;
 mod maps;
 pub mod run;
+pub mod skiplist;
 
 use keys::Op;
 use run::{Contestant, Runner};
