@@ -235,6 +235,11 @@ impl Packed {
         *self = Self::new();
     }
 
+    /// Gives back what the buffer has to spare.
+    pub(crate) fn fit(&mut self) {
+        self.bytes.shrink_to_fit();
+    }
+
     /// I2 for growth: exact, or an eighth above.
     fn make_room(&mut self, more: usize) {
         let needed = self.bytes.len() + more;

@@ -91,6 +91,16 @@ impl<L: Leaf> Tree<L> {
         self.root.as_ref().map_or(0, |root| root.sums.charge)
     }
 
+    /// Whether both are captures of one state: no leaf differs.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (self.root.as_ref().map(|root| &root.link), other.root.as_ref().map(|root| &root.link)) {
+            (Some(Link::Leaf(one)), Some(Link::Leaf(other))) => Arc::ptr_eq(one, other),
+            (Some(Link::Inner(one)), Some(Link::Inner(other))) => Arc::ptr_eq(one, other),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+
     /// The leaf with this number.
     pub(crate) fn leaf(&self, number: usize) -> Option<&L> {
         self.shared(number).map(AsRef::as_ref)
