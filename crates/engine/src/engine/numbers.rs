@@ -100,6 +100,9 @@ impl Engine {
                     && blob.meta().is_none()
                 {
                     blob.set_integer(sum);
+                    if write.core.is_recording() {
+                        write.record_entry(hash, key);
+                    }
                     write.detach_flights(key);
                     write.touch(hash, key);
                     write.core.counters.add(Counter::Updates, 1);

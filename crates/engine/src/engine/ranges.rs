@@ -3,6 +3,7 @@
 use super::store::{INLINE_BYTES_MAX, grown_content_of, redraft};
 use super::{Engine, check_key, check_value};
 use crate::collections::string::lcs;
+use crate::effect::Delta;
 use crate::error::OpError;
 use crate::keyspace::Refusal;
 use crate::keyspace::blob::{Blob, ValueRef};
@@ -181,6 +182,13 @@ impl Engine {
         write.reserve_amounts(Amounts { bytes: most, ..Amounts::default() }, old.map(|old| old.address))?;
         if let Some(blob) = rebuilt {
             write.put(hash, blob, Announce::Rebuilt);
+        }
+        if write.core.is_recording() {
+            let (offset, bytes) = match *edit {
+                Edit::Append(bytes) => (len, bytes),
+                Edit::Overwrite { offset, bytes } => (offset, bytes),
+            };
+            write.record(key, Delta::Patch { offset: offset as u64, bytes: bytes.into() });
         }
         let changed = write.change_large(hash, key, |rope| match *edit {
             Edit::Append(bytes) => rope.append(bytes),

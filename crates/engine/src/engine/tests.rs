@@ -3,10 +3,12 @@
 //! ```text
 //! steps  generated operations        world  an engine beside its model: run, compare, validate
 //! model  one ordered map             strings, keys, copies  every operation on both
-//! exact, limits  the properties      the rest: one rule a test, by name
+//! exact, limits  the properties      doors  what every collection gets from the keyspace
+//! the rest: one rule a test, by name
 //! ```
 
 mod copies;
+mod doors;
 mod exact;
 mod failures;
 mod growth;

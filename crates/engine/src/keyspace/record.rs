@@ -42,6 +42,13 @@ impl ShardWrite<'_> {
         }
     }
 
+    /// Records what a key holds after it was changed in place.
+    pub(crate) fn record_entry(&self, hash: KeyHash, key: &[u8]) {
+        if let Some(blob) = self.state.find(self.db, hash, key) {
+            self.record_put(hash, blob, Announce::Replaced, None);
+        }
+    }
+
     /// Records that a key holds this value now; of an entry that was only rebuilt, the deadline alone.
     pub(super) fn record_put(
         &self,

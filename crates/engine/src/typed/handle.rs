@@ -477,7 +477,10 @@ impl Source {
 fn see_bytes<R>(blob: BlobRef<'_>) -> Seen<R> {
     match Source::of(blob) {
         Some(source) => Seen::Bytes(source),
-        None => Seen::Other(blob.object().map_or("", Object::type_name)),
+        None => Seen::Other(match blob.value() {
+            ValueRef::Collection(held) => held.body.value_type().name(),
+            _ => blob.object().map_or("", Object::type_name),
+        }),
     }
 }
 
