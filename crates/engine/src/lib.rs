@@ -71,8 +71,9 @@ pub use collections::rules::EncodingLimits;
 pub use config::Builder;
 pub use effect::{Delta, Effect, End};
 pub use engine::{
-    At, Budget, CacheOptions, CommonRun, CommonSubsequence, Encoding, Engine, ExpireCondition, Key, Lookup,
-    Maintenance, Owned, Place, Remaining, ScanOptions, ScanPage, SetOptions, SetOutcome, Ttl, ValueType,
+    At, Budget, CacheOptions, CommonRun, CommonSubsequence, Encoding, Engine, ExpireCondition, Inserted, Key,
+    List, ListElements, Lookup, Maintenance, Owned, Place, PositionOptions, Remaining, ScanOptions, ScanPage,
+    SetOptions, SetOutcome, Ttl, ValueType,
 };
 pub use error::{ConfigError, LENGTH_BYTES_MAX, LoadError, OpError};
 pub use eviction::{Admission, Policy};

@@ -124,7 +124,15 @@ impl List {
         Elements::new(self, range)
     }
 
-    /// The same, for as long as one likes.
+    /// A small list of the elements with these indices, for walks over a few of them.
+    pub(crate) fn copied(&self, range: Range<usize>) -> Self {
+        let bytes = self.elements(range.clone()).map(|element| Packed::entry_bytes(element.len())).sum();
+        let mut copy = Packed::with_capacity(bytes);
+        self.elements(range).for_each(|element| copy.push(element));
+        Self::Small(copy)
+    }
+
+    /// The same as [`elements`](Self::elements), for as long as one likes.
     pub(crate) fn into_elements(self, range: Range<usize>) -> OwnedElements {
         OwnedElements::new(self, range)
     }
@@ -254,8 +262,12 @@ impl List {
 /// A block without the elements whose indices, counted from `start`, are listed.
 fn without(block: &Packed, start: usize, indices: &[usize]) -> Packed {
     let mut gone = indices.iter().map(|index| index - start).peekable();
-    let kept = block.iter().enumerate().filter(|(at, _)| gone.next_if_eq(at).is_none());
-    kept.map(|(_, element)| element).collect()
+    let mut kept = Packed::with_capacity(block.content_bytes());
+    for (_, element) in block.iter().enumerate().filter(|(at, _)| gone.next_if_eq(at).is_none()) {
+        kept.push(element);
+    }
+    kept.fit();
+    kept
 }
 
 fn index_of(number: u64) -> usize {

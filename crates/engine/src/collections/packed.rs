@@ -41,6 +41,11 @@ impl Packed {
         Self { bytes: Vec::new(), count: 0 }
     }
 
+    /// One that takes this many bytes of entries without growing.
+    pub(crate) fn with_capacity(bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes), count: 0 }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.count
     }
@@ -233,6 +238,14 @@ impl Packed {
     /// Removes everything and frees the buffer.
     pub(crate) fn clear(&mut self) {
         *self = Self::new();
+    }
+
+    /// Makes room for an entry, and for some more than that at once: for one that will be followed by others.
+    pub(crate) fn make_room_ahead(&mut self, content: usize, ahead: usize) {
+        let needed = self.bytes.len() + Self::entry_bytes(content);
+        if needed > self.bytes.capacity() {
+            self.bytes.reserve_exact(needed + ahead - self.bytes.len());
+        }
     }
 
     /// Gives back what the buffer has to spare.

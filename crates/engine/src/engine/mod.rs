@@ -8,6 +8,7 @@
 //! place.rs    where a handle's collection is: read, capture, change
 //! multi.rs    several collections at once: captures, STORE, moves
 //! effects.rs  effects taken and applied, the digest of the state
+//! list.rs     lists
 //! copies.rs   tokens, insert_if, invalidation, pins: what a tier in front of a remote needs
 //! service.rs  limits, statistics, maintenance
 //! ```
@@ -17,6 +18,7 @@ mod copies;
 mod effects;
 mod expiry;
 mod keys;
+mod list;
 mod many;
 mod multi;
 mod numbers;
@@ -36,6 +38,7 @@ pub(crate) use copies::tags_of;
 pub use copies::{CacheOptions, Lookup};
 pub use expiry::{ExpireCondition, Ttl};
 pub use keys::{Encoding, ValueType};
+pub use list::{Inserted, List, ListElements, PositionOptions};
 pub use place::{At, Key, Owned, Place};
 pub use ranges::{CommonRun, CommonSubsequence};
 pub use scan::{ScanOptions, ScanPage};

@@ -205,7 +205,7 @@ impl Engine {
     }
 
     /// The shards of these hashes, ascending, each once.
-    fn shards_of(&self, hashes: &[KeyHash]) -> Vec<usize> {
+    pub(super) fn shards_of(&self, hashes: &[KeyHash]) -> Vec<usize> {
         let mut shards: Vec<usize> = hashes.iter().map(|&hash| self.core.shard_of(hash)).collect();
         shards.sort_unstable();
         shards.dedup();

@@ -8,6 +8,9 @@ use super::super::packed::Packed;
 use super::{Limit, without};
 use crate::effect::End;
 
+/// What an outermost chunk grows by beyond what is pushed.
+const AHEAD_BYTES: usize = 1024;
+
 #[derive(Debug, Clone)]
 pub(crate) struct Chunks {
     pub(super) tree: Tree<Packed>,
@@ -23,6 +26,9 @@ impl Chunks {
         if count > 0 {
             let pushed = self.tree.edit(outermost, |chunk| {
                 let room = limit.takes(chunk, element);
+                if room {
+                    chunk.make_room_ahead(element.len(), chunk.content_bytes().min(AHEAD_BYTES));
+                }
                 match end {
                     // What no more is pushed to needs no slack.
                     _ if !room => chunk.fit(),
