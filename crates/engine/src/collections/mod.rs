@@ -25,6 +25,7 @@ pub(crate) mod set;
 pub(crate) mod sorted_set;
 pub(crate) mod stream;
 pub(crate) mod string;
+pub(crate) mod table;
 
 pub(crate) use dispatch::{Collection, Held};
 
