@@ -273,6 +273,9 @@ impl Packed {
 
     /// Makes the `was` bytes at `at` into `now` bytes, whose content is left over.
     fn open(&mut self, at: usize, was: usize, now: usize) {
+        if now == was {
+            return;
+        }
         let len = self.bytes.len();
         if now > was {
             self.make_room(now - was);

@@ -22,6 +22,22 @@ pub enum ExpireCondition {
     IfLater,
     /// Only if the new one is earlier (Redis: `LT`).
     IfEarlier,
+    /// Only if there is one and the new one is earlier (Redis: `XX LT`).
+    IfAnyEarlier,
+}
+
+impl ExpireCondition {
+    /// Whether a deadline may come in the place of another.
+    pub(crate) fn admits(self, old_ms: Option<u64>, new_ms: u64) -> bool {
+        match self {
+            Self::Always => true,
+            Self::IfNone => old_ms.is_none(),
+            Self::IfAny => old_ms.is_some(),
+            Self::IfLater => old_ms.is_some_and(|old| new_ms > old),
+            Self::IfEarlier => old_ms.is_none_or(|old| new_ms < old),
+            Self::IfAnyEarlier => old_ms.is_some_and(|old| new_ms < old),
+        }
+    }
 }
 
 /// How long a key lives.
@@ -94,14 +110,7 @@ impl Engine {
                 // The deadline of an idle entry moves with every read; what EXPIRE compares is the hard one.
                 Some(idle.hard_ms).filter(|&hard| hard != UnixMillis::MAX.0)
             });
-            let acts = match condition {
-                ExpireCondition::Always => true,
-                ExpireCondition::IfNone => old.is_none(),
-                ExpireCondition::IfAny => old.is_some(),
-                ExpireCondition::IfLater => old.is_some_and(|old| at.0 > old),
-                ExpireCondition::IfEarlier => old.is_none_or(|old| at.0 < old),
-            };
-            if !acts {
+            if !condition.admits(old, at.0) {
                 return Ok(false);
             }
             let idle = blob.idle().map(|idle| Idle { hard_ms: at.0, ..idle });

@@ -5,6 +5,7 @@
 //! numbers.rs  INCR ..                 ranges.rs  APPEND, GETRANGE, SETRANGE, LCS
 //! many.rs     MGET, MSET ..           keys.rs    DEL, RENAME, COPY, MOVE, OBJECT ..
 //! expiry.rs   EXPIRE, TTL ..          scan.rs    SCAN, KEYS, RANDOMKEY, prefix and range scans
+//! hash.rs     HSET, HEXPIRE ..
 //! place.rs    where a handle's collection is: read, capture, change
 //! multi.rs    several collections at once: captures, STORE, moves
 //! effects.rs  effects taken and applied, the digest of the state
@@ -17,6 +18,7 @@
 mod copies;
 mod effects;
 mod expiry;
+mod hash;
 mod keys;
 mod list;
 mod many;
@@ -37,6 +39,10 @@ use std::sync::Arc;
 pub(crate) use copies::tags_of;
 pub use copies::{CacheOptions, Lookup};
 pub use expiry::{ExpireCondition, Ttl};
+pub use hash::{
+    Expiry, FieldExpiry, FieldPersist, FieldSetOptions, FieldTtl, Hash, HashEntries, HashFields, HashPage,
+    HashValues, RandomEntries,
+};
 pub use keys::{Encoding, ValueType};
 pub use list::{Inserted, List, ListElements, PositionOptions};
 pub use place::{At, Key, Owned, Place};

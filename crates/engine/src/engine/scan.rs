@@ -53,6 +53,20 @@ impl ScanOptions {
         self.count = Some(count);
         self
     }
+
+    /// How many to visit a call.
+    pub(super) fn page_len(&self) -> Result<usize, OpError> {
+        let count = self.count.unwrap_or(COUNT_DEFAULT);
+        if count == 0 {
+            return Err(OpError::InvalidArgument("a scan visits at least one key a call"));
+        }
+        Ok(count)
+    }
+
+    /// Whether the pattern, if there is one, matches.
+    pub(super) fn admits(&self, text: &[u8]) -> bool {
+        self.pattern.as_ref().is_none_or(|pattern| glob::matches(pattern, text))
+    }
 }
 
 /// Part of a scan.
@@ -91,10 +105,7 @@ impl Engine {
     /// ```
     pub fn scan(&self, cursor: u64, options: &ScanOptions) -> Result<ScanPage, OpError> {
         let core = &*self.core;
-        let count = options.count.unwrap_or(COUNT_DEFAULT);
-        if count == 0 {
-            return Err(OpError::InvalidArgument("a scan visits at least one key a call"));
-        }
+        let count = options.page_len()?;
         let mut shard = usize::try_from(cursor >> PLACE_BITS).unwrap_or(usize::MAX);
         let mut place = cursor & ((1 << PLACE_BITS) - 1);
         if shard >= core.shards.len() {
@@ -108,7 +119,7 @@ impl Engine {
                 table.page(place, count - visited, |blob| {
                     visited += 1;
                     let wanted = options.kind.is_none_or(|kind| kind == ValueType::of(blob))
-                        && options.pattern.as_ref().is_none_or(|pattern| glob::matches(pattern, blob.key()));
+                        && options.admits(blob.key());
                     if wanted && core.is_live(blob) {
                         page.keys.push(blob.key().to_vec());
                     }
