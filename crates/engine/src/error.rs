@@ -29,6 +29,8 @@ pub enum OpError {
     NotAnInteger,
     /// The value, or the increment, is not a finite decimal number.
     NotAFloat,
+    /// The score given to a sorted set, or the sum that it would become, is not a number.
+    ScoreNotANumber,
     /// The result would leave the range of a 64-bit integer, or would not be a finite number.
     Overflow,
     /// A key is longer than [`LENGTH_BYTES_MAX`].
@@ -110,6 +112,7 @@ impl fmt::Display for OpError {
             }
             Self::NotAnInteger => f.write_str("value is not an integer or out of range"),
             Self::NotAFloat => f.write_str("value is not a valid float"),
+            Self::ScoreNotANumber => f.write_str("resulting score is not a number (NaN)"),
             Self::Overflow => f.write_str("increment or decrement would overflow"),
             Self::KeyTooLong { bytes } => {
                 write!(f, "key of {bytes} bytes is longer than {LENGTH_BYTES_MAX} bytes")

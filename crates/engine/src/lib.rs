@@ -68,6 +68,9 @@ pub use collections::bits::BitRange;
 pub use collections::bits::combine::BitOperation;
 pub use collections::bits::field::{BitInteger, BitOverflow};
 pub use collections::rules::EncodingLimits;
+pub use collections::sorted_set::{
+    Added, LexBound, LexRange, RankRange, ScoreRange, SortedRange, ZAddOptions,
+};
 pub use config::Builder;
 pub use effect::{Delta, Effect, End};
 pub use engine::{
