@@ -74,12 +74,10 @@ pub use collections::sorted_set::{
 pub use config::Builder;
 pub use effect::{Delta, Effect, End};
 pub use engine::{
-    At, Budget, CacheOptions, CommonRun, CommonSubsequence, Encoding, Engine, ExpireCondition, Inserted, Key,
-    List, ListElements, Lookup, Maintenance, Owned, Place, PositionOptions, Remaining, ScanOptions, ScanPage,
     At, Budget, CacheOptions, CommonRun, CommonSubsequence, Encoding, Engine, ExpireCondition, Expiry,
     FieldExpiry, FieldPersist, FieldSetOptions, FieldTtl, Hash, HashEntries, HashFields, HashPage,
-    HashValues, Key, Lookup, Maintenance, Owned, Place, RandomEntries, Remaining, ScanOptions, ScanPage,
-    SetOptions, SetOutcome, Ttl, ValueType,
+    HashValues, Inserted, Key, List, ListElements, Lookup, Maintenance, Owned, Place, PositionOptions,
+    RandomEntries, Remaining, ScanOptions, ScanPage, SetOptions, SetOutcome, Ttl, ValueType,
 };
 pub use error::{ConfigError, LENGTH_BYTES_MAX, LoadError, OpError};
 pub use eviction::{Admission, Policy};

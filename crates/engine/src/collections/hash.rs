@@ -29,11 +29,11 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::Body;
 use super::rules::Rules;
 use crate::clock::UnixMillis;
+use crate::collections::table::{self, Shape, Table};
 use crate::effect::Delta;
 use crate::engine::{Encoding, ValueType};
 use crate::memory::AllocatorModel;
 use crate::random::{Random, mix};
-use crate::collections::table::{self, Shape, Table};
 use small::Small;
 
 /// A field as it lies there.

@@ -23,6 +23,7 @@ pub(crate) mod packed;
 pub(crate) mod rules;
 pub(crate) mod set;
 pub(crate) mod sorted_set;
+pub(crate) mod sparse;
 pub(crate) mod stream;
 pub(crate) mod string;
 pub(crate) mod table;

@@ -3,6 +3,7 @@
 //! ```text
 //! strings.rs  GET, GETEX ..           store.rs   SET and its conditions: the one way a value comes in
 //! numbers.rs  INCR ..                 ranges.rs  APPEND, GETRANGE, SETRANGE, LCS
+//! edit.rs     changing a string in place: what ranges, bitmaps and HyperLogLogs are made of
 //! many.rs     MGET, MSET ..           keys.rs    DEL, RENAME, COPY, MOVE, OBJECT ..
 //! expiry.rs   EXPIRE, TTL ..          scan.rs    SCAN, KEYS, RANDOMKEY, prefix and range scans
 //! hash.rs     HSET, HEXPIRE ..
@@ -16,6 +17,7 @@
 //! An operation parses nothing and knows no wire: it checks, reserves, changes and tells what it did.
 
 mod copies;
+pub(crate) mod edit;
 mod effects;
 mod expiry;
 mod hash;

@@ -1,16 +1,11 @@
 //! Parts of strings: APPEND, GETRANGE, SETRANGE, and the longest common subsequence.
 
-use super::store::{INLINE_BYTES_MAX, grown_content_of, redraft};
-use super::{Engine, check_key, check_value};
+use super::edit::{Fresh, Plan, StringRef};
+use super::{Engine, check_value};
 use crate::collections::string::lcs;
-use crate::effect::Delta;
 use crate::error::OpError;
-use crate::keyspace::Refusal;
-use crate::keyspace::blob::{Blob, ValueRef};
-use crate::keyspace::shard::Cost;
-use crate::keyspace::write::{Announce, ShardWrite};
-use crate::memory::Amounts;
-use crate::value::{Taken, Value, integer_text};
+use crate::keyspace::blob::ValueRef;
+use crate::value::{Taken, Value};
 
 /// One run that two strings share, as byte ranges, ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,25 +34,19 @@ enum Edit<'a> {
     Overwrite { offset: usize, bytes: &'a [u8] },
 }
 
-impl Edit<'_> {
-    fn new_len(&self, old: usize) -> usize {
-        match self {
-            Self::Append(bytes) => old.saturating_add(bytes.len()),
-            Self::Overwrite { offset, bytes } => old.max(offset.saturating_add(bytes.len())),
+impl<'a> Edit<'a> {
+    /// What is written into a string of this length, and where.
+    fn place(&self, len: usize) -> (usize, &'a [u8]) {
+        match *self {
+            Self::Append(bytes) => (len, bytes),
+            Self::Overwrite { offset, bytes } => (offset, bytes),
         }
     }
 
-    fn apply(&self, value: &mut Vec<u8>) {
-        match *self {
-            Self::Append(bytes) => value.extend_from_slice(bytes),
-            Self::Overwrite { offset, bytes } => {
-                let end = offset + bytes.len();
-                if value.len() < end {
-                    value.resize(end, 0);
-                }
-                value[offset..end].copy_from_slice(bytes);
-            }
-        }
+    /// Where the write ends.
+    fn end(&self, len: usize) -> usize {
+        let (offset, bytes) = self.place(len);
+        offset.saturating_add(bytes.len())
     }
 }
 
@@ -111,97 +100,23 @@ impl Engine {
     }
 
     fn edit(&self, key: &[u8], edit: &Edit<'_>) -> Result<u64, OpError> {
-        check_key(key)?;
-        check_value(edit.new_len(0))?;
-        let weight = self.fresh_weight(key);
-        loop {
-            let done = self.core.write(self.db, key, |write, hash| {
-                let old = write.existing(hash, key);
-                let Some(blob) = write.find(hash, key) else {
-                    let mut value = Vec::new();
-                    edit.apply(&mut value);
-                    let content = match edit {
-                        Edit::Append(_) => super::store::content_of(&value),
-                        Edit::Overwrite { .. } => grown_content_of(&value),
-                    };
-                    let blob = Blob::new(self.fresh_draft(key, content, weight, write.now_ms())?);
-                    write.reserve(blob.get(), old.as_ref())?;
-                    write.put(hash, blob, Announce::Replaced);
-                    return Ok(Some(value.len()));
-                };
-                let mut value = match blob.value() {
-                    ValueRef::Bytes(bytes) => bytes.to_vec(),
-                    ValueRef::Int(number) => integer_text(number).as_bytes().to_vec(),
-                    ValueRef::Large(_) => return self.edit_large(write, hash, key, edit),
-                    ValueRef::Collection(held) => return Err(OpError::not_a_string(key, held).into()),
-                    ValueRef::Object(_) => return Ok(None),
-                };
-                check_value(edit.new_len(value.len()))?;
-                edit.apply(&mut value);
-                let mut scratch = Vec::new();
-                let mut draft = redraft(blob, key, &mut scratch);
-                (draft.content, draft.object, draft.meta) = (grown_content_of(&value), None, None);
-                let blob = Blob::new(draft);
-                write.reserve(blob.get(), old.as_ref())?;
-                write.put(hash, blob, Announce::Replaced);
-                Ok(Some(value.len()))
-            })?;
-            match done {
-                Some(bytes) => return Ok(bytes as u64),
-                None => self.ensure_bytes(key)?,
-            }
-        }
-    }
-
-    fn edit_large(
-        &self,
-        write: &mut ShardWrite<'_>,
-        hash: crate::hash::KeyHash,
-        key: &[u8],
-        edit: &Edit<'_>,
-    ) -> Result<Option<usize>, Refusal> {
-        let old = write.existing(hash, key);
-        let Some(blob) = write.find(hash, key) else { return Ok(None) };
-        let ValueRef::Large(rope) = blob.value() else { return Ok(None) };
-        let len = rope.len();
-        let new_len = edit.new_len(len);
-        check_value(new_len)?;
-        // A captured part is copied before it is written; the copy belongs to the entry, the old part to its reader.
-        let mut most = rope.append_bytes_max(new_len - len) as u64;
-        // A decoded object would be another value from now on: the entry is rebuilt without it, but not before there is
-        // room for everything.
-        let mut rebuilt = None;
-        if blob.object().is_some() || blob.meta().is_some() {
-            let mut scratch = Vec::new();
-            let mut draft = redraft(blob, key, &mut scratch);
-            (draft.object, draft.meta) = (None, None);
-            let blob = Blob::new(draft);
-            most = most.saturating_add(Cost::of(blob.get(), self.core.settings.model).bytes());
-            rebuilt = Some(blob);
-        }
-        write.reserve_amounts(Amounts { bytes: most, ..Amounts::default() }, old.map(|old| old.address))?;
-        if let Some(blob) = rebuilt {
-            write.put(hash, blob, Announce::Rebuilt);
-        }
-        if write.core.is_recording() {
-            let (offset, bytes) = match *edit {
-                Edit::Append(bytes) => (len, bytes),
-                Edit::Overwrite { offset, bytes } => (offset, bytes),
-            };
-            write.record(key, Delta::Patch { offset: offset as u64, bytes: bytes.into() });
-        }
-        let changed = write.change_large(hash, key, |rope| match *edit {
-            Edit::Append(bytes) => rope.append(bytes),
-            Edit::Overwrite { offset, bytes } => {
-                let inside = len.saturating_sub(offset).min(bytes.len());
-                rope.overwrite(offset.min(len), &bytes[..inside]);
-                if offset > len {
-                    rope.append(&vec![0; offset - len]);
-                }
-                rope.append(&bytes[inside..]);
-            }
-        });
-        Ok(changed)
+        check_value(edit.end(0))?;
+        let fresh = if matches!(edit, Edit::Append(_)) { Fresh::AsSet } else { Fresh::Grown };
+        self.edit_string(
+            key,
+            fresh,
+            |string| {
+                let len = string.map_or(0, StringRef::len);
+                let (offset, bytes) = edit.place(len);
+                let room = string.map_or(0, |string| string.room(offset, bytes.len()));
+                Ok(Plan::Write { len: edit.end(len).max(len), bytes: bytes.len(), room })
+            },
+            |string| {
+                let (offset, bytes) = edit.place(string.len());
+                string.write(offset, bytes);
+                Ok(string.len() as u64)
+            },
+        )
     }
 
     /// Returns part of a string: both ends included, negative ones counted from the end (-1 is the last byte).
@@ -325,8 +240,6 @@ impl Engine {
 }
 
 const LCS_TOO_LARGE: OpError = OpError::InvalidArgument("the strings are too long for LCS");
-
-const _: () = assert!(INLINE_BYTES_MAX < u32::MAX as usize);
 
 /// The bytes that GETRANGE names.
 fn range(len: usize, start: i64, end: i64) -> std::ops::Range<usize> {

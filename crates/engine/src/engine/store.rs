@@ -551,7 +551,7 @@ impl Taken {
     fn equals(&self, bytes: &[u8]) -> Option<bool> {
         match self {
             Self::Value(value) => Some(value.as_bytes() == bytes),
-            Self::Large(rope) => Some(rope.len() == bytes.len() && rope.to_vec() == bytes),
+            Self::Large(rope) => Some(rope.equals(bytes)),
             Self::Object(_) | Self::Collection(_) => None,
         }
     }

@@ -395,7 +395,7 @@ impl Engine {
                 let same = match blob.value() {
                     ValueRef::Bytes(bytes) => Some(bytes == expected),
                     ValueRef::Int(number) => Some(integer_text(number).as_bytes() == expected),
-                    ValueRef::Large(rope) => Some(rope.len() == expected.len() && rope.to_vec() == expected),
+                    ValueRef::Large(rope) => Some(rope.equals(expected)),
                     ValueRef::Collection(held) => return Err(OpError::not_a_string(key, held).into()),
                     ValueRef::Object(_) => None,
                 };

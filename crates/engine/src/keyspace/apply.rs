@@ -69,6 +69,14 @@ impl ShardWrite<'_> {
     fn apply_patch(&mut self, hash: KeyHash, key: &[u8], offset: u64, bytes: &[u8]) {
         let Ok(offset) = usize::try_from(offset) else { return };
         let old = self.state.find(self.db, hash, key);
+        if let Some(ValueRef::Large(_)) = old.filter(|old| old.object().is_none()).map(BlobRef::value) {
+            let model = self.core.settings.model;
+            self.change_large(hash, key, |rope| rope.write(offset, bytes, model));
+            if self.core.is_recording() {
+                self.record(key, Delta::Patch { offset: offset as u64, bytes: bytes.into() });
+            }
+            return;
+        }
         let mut value = match old.map(BlobRef::value) {
             Some(ValueRef::Bytes(bytes)) => bytes.to_vec(),
             Some(ValueRef::Int(number)) => integer_text(number).as_bytes().to_vec(),

@@ -10,6 +10,8 @@
 //! The reservation is the caller's guess of what the change adds, not an exact sum: a node that splits may take the shard
 //! past its grant by that node, and the next write makes room for it.
 
+use std::cell::Cell;
+
 use super::blob::{Blob, BlobRef, Content, Draft, ValueRef};
 use super::shard::ShardState;
 use super::write::{Announce, Existing, ShardWrite};
@@ -62,7 +64,7 @@ pub(crate) struct Change<'a, B> {
     pub(crate) body: &'a mut B,
     rules: &'a Rules,
     core: &'a Core,
-    now_ms: &'a mut Option<u64>,
+    now_ms: Cell<Option<u64>>,
     random: &'a mut Random,
     deltas: Option<Vec<Delta>>,
     changed: bool,
@@ -74,8 +76,10 @@ impl<B> Change<'_, B> {
     }
 
     /// The present time; the same for the whole change.
-    pub(crate) fn now_ms(&mut self) -> u64 {
-        *self.now_ms.get_or_insert_with(|| self.core.now_ms())
+    pub(crate) fn now_ms(&self) -> u64 {
+        let now_ms = self.now_ms.get().unwrap_or_else(|| self.core.now_ms());
+        self.now_ms.set(Some(now_ms));
+        now_ms
     }
 
     pub(crate) fn random(&mut self) -> &mut Random {
@@ -108,6 +112,7 @@ struct Outcome<R> {
     changed: bool,
     vacant: bool,
     deltas: Option<Vec<Delta>>,
+    now_ms: Option<u64>,
 }
 
 impl ShardWrite<'_> {
@@ -179,7 +184,7 @@ impl ShardWrite<'_> {
         let table = if db == 0 { Some(first) } else { others.get_mut(usize::from(db) - 1) };
         let slot = table?.find_mut(hash, key)?;
         let stamp = *stamps + 1;
-        let now_ms = &mut self.now_ms;
+        let now_ms = Cell::new(self.now_ms);
         let (outcome, bytes, wakes) = slot.with_collection(|held| {
             let body = B::of_mut(&mut held.body)?;
             let (before, was) = (body.charged(model), body.next_deadline_ms());
@@ -192,6 +197,7 @@ impl ShardWrite<'_> {
             }
             Some((outcome, sums.0, sums.1))
         })??;
+        self.now_ms = outcome.now_ms;
         let blob = slot.blob();
         let (in_ring, idles) = (blob.in_ring(), blob.idle().is_some());
         if outcome.changed {
@@ -274,9 +280,10 @@ impl ShardWrite<'_> {
         let ShardState { random, rules, .. } = &mut *self.state;
         let mut body = B::empty(rules);
         let deltas = core.is_recording().then(Vec::new);
-        let now_ms = &mut self.now_ms;
+        let now_ms = Cell::new(self.now_ms);
         let change = Change { body: &mut body, rules, core, now_ms, random, deltas, changed: false };
         let outcome = run(change, &mut f);
+        self.now_ms = outcome.now_ms;
         if outcome.result.is_ok() && outcome.changed && !outcome.vacant {
             let held = Box::new(Held { stamp: 0, body: body.into_collection() });
             let mut draft = Draft::new(key, Content::Collection(held));
@@ -302,7 +309,13 @@ fn run<B: Body, R>(
 ) -> Outcome<R> {
     let result = f(&mut change);
     debug_assert!(result.is_ok() || !change.changed, "I1: a refused change has changed nothing");
-    Outcome { result, changed: change.changed, vacant: change.body.is_vacant(), deltas: change.deltas }
+    Outcome {
+        result,
+        changed: change.changed,
+        vacant: change.body.is_vacant(),
+        deltas: change.deltas,
+        now_ms: change.now_ms.get(),
+    }
 }
 
 /// The body of an entry, or the error that names both types.

@@ -71,7 +71,19 @@ impl ShardWrite<'_> {
         let value = match blob.value() {
             ValueRef::Bytes(bytes) => bytes.into(),
             ValueRef::Int(number) => integer_text(number).as_bytes().into(),
-            ValueRef::Large(rope) => rope.to_vec().into_boxed_slice(),
+            ValueRef::Large(rope) => match rope.as_slice() {
+                Some(bytes) => bytes.into(),
+                // A string with gaps is told in pieces: the gaps may be much longer.
+                None => {
+                    self.record(key, Delta::SetString { value: [].into(), deadline });
+                    let last = rope.len() - 1;
+                    self.record(key, Delta::Patch { offset: last as u64, bytes: [0].into() });
+                    for (at, bytes) in rope.pieces(0..rope.len()) {
+                        self.record(key, Delta::Patch { offset: at as u64, bytes: bytes.into() });
+                    }
+                    return;
+                }
+            },
             // A typed value is encoded before it is stored while effects are recorded; a known absence has no bytes.
             ValueRef::Object(_) => return,
             ValueRef::Collection(held) => {

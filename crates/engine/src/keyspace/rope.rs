@@ -1,201 +1,327 @@
-//! Large strings: a list of chunks under one shared root.
+//! Large strings: a dense beginning, and blocks for what was written far behind it or beside a reader.
 //!
 //! ```text
-//! Arc<Rope> -> chunks: [Arc<flat 1 MiB>, Arc<64 KiB>, Arc<64 KiB, half full>]   ends: [1 MiB, ..]
+//! Arc<Rope> -> chunks  |#########|                        dense, from 0 on: what was set or appended
+//!              blocks  |   #     |     #          #  |    8 KiB each, where written; they hide what the chunks have there
+//!                                 `- no block, no chunk: zeros, up to `len`
 //! ```
-//! A value that is set whole is one chunk, so readers share it without a copy. APPEND fills the last chunk while
-//! nobody else holds it, else starts another one.
+//! A value that is set whole is one chunk, so readers share it without a copy. APPEND fills the last chunk while nobody else
+//! holds it, else starts another one. Up to 64 KiB a string stays dense. Beyond, a write that leaves a gap of a block or more makes
+//! blocks, and so does a write into a chunk above 64 KiB that a reader holds: no write copies more than that.
 //!
-//! Invariants: I1: `ends` are the running totals of the chunks' lengths, no chunk is empty. I2: a chunk that a reader holds is
-//! never changed: it is copied first. Costs: capture O(1); append amortised O(bytes appended), plus one copy of
-//! the list of chunks if the root is captured; a read of `n` bytes O(log chunks + n).
+//! Invariants: I1: a captured root never changes, nor anything below it. I2: with blocks, `len` is theirs and the chunks end at or
+//! before it. I3: bytes of blocks behind `len` are zero. I4: a block that is there holds all of its 8 KiB, those of the chunks
+//! included.
+//!
+//! Costs: capture O(1); append amortised O(bytes); a write O(bytes), plus a copy of at most 64 KiB and of the list of chunks after a
+//! capture; a read of `n` bytes O(log + n), skipping what is absent; cost O(1).
 
-use std::sync::Arc;
+mod chunks;
 
-/// The smallest chunk that an append starts.
-const CHUNK_BYTES_MIN: usize = 4 * 1024;
-/// The largest chunk that an append starts.
-const CHUNK_BYTES_MAX: usize = 256 * 1024;
+#[cfg(test)]
+mod tests;
 
-/// A byte string in chunks.
+use std::ops::Range;
+
+use chunks::Chunks;
+
+use crate::collections::bits::Piece;
+use crate::collections::meter::ARC_BYTES;
+use crate::collections::sparse::{BLOCK_BYTES, Blocks};
+use crate::memory::AllocatorModel;
+
+/// Up to this length a string has no gaps.
+pub(crate) const DENSE_BYTES_MAX: usize = 64 * 1024;
+
+const ZEROS: [u8; BLOCK_BYTES] = [0; BLOCK_BYTES];
+
+/// A large byte string.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Rope {
-    chunks: Vec<Arc<Vec<u8>>>,
-    ends: Vec<usize>,
+    chunks: Chunks,
+    sparse: Option<Box<Sparse>>,
+}
+
+#[derive(Debug, Clone)]
+struct Sparse {
+    /// Of the whole string.
+    len: usize,
+    blocks: Blocks,
 }
 
 impl Rope {
     /// Takes the bytes as they are, without spare capacity.
-    pub(crate) fn from_vec(mut bytes: Vec<u8>) -> Self {
-        bytes.shrink_to_fit();
-        let end = bytes.len();
-        if end == 0 { Self::default() } else { Self { chunks: vec![Arc::new(bytes)], ends: vec![end] } }
+    pub(crate) fn from_vec(bytes: Vec<u8>) -> Self {
+        Self { chunks: Chunks::from_vec(bytes), sparse: None }
+    }
+
+    /// `len` zeros.
+    pub(crate) fn zeros(len: usize, model: AllocatorModel) -> Self {
+        let mut rope = Self::default();
+        rope.grow(len, model);
+        rope
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.ends.last().copied().unwrap_or(0)
+        self.sparse.as_ref().map_or_else(|| self.chunks.len(), |sparse| sparse.len)
     }
 
     /// The whole string, if it lies in one piece.
     pub(crate) fn as_slice(&self) -> Option<&[u8]> {
-        match self.chunks.as_slice() {
-            [] => Some(&[]),
-            [only] => Some(only),
-            _ => None,
-        }
+        if self.sparse.is_some() { None } else { self.chunks.as_slice() }
+    }
+
+    /// The whole string to change it, if it lies in one piece; copied if a capture holds it.
+    pub(crate) fn as_mut_slice(&mut self) -> Option<&mut [u8]> {
+        if self.sparse.is_some() { None } else { self.chunks.as_mut_slice() }
     }
 
     pub(crate) fn to_vec(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.len());
-        self.copy_range(0, self.len(), &mut out);
+        if let Some(whole) = self.as_slice() {
+            return whole.to_vec();
+        }
+        let mut out = vec![0; self.len()];
+        for (at, bytes) in self.pieces(0..self.len()) {
+            out[at..at + bytes.len()].copy_from_slice(bytes);
+        }
         out
     }
 
     /// Appends the bytes `from..to` to `out`; the range lies inside the string.
     pub(crate) fn copy_range(&self, from: usize, to: usize, out: &mut Vec<u8>) {
-        let first = self.ends.partition_point(|&end| end <= from);
-        for (chunk, &end) in self.chunks.iter().zip(&self.ends).skip(first) {
-            let start = end - chunk.len();
-            if start >= to {
-                break;
-            }
-            out.extend_from_slice(&chunk[from.saturating_sub(start)..(to - start).min(chunk.len())]);
+        let start = out.len();
+        for (at, bytes) in self.pieces(from..to) {
+            out.resize(start + at - from, 0);
+            out.extend_from_slice(bytes);
         }
+        out.resize(start + to - from, 0);
+    }
+
+    /// Reads the bytes from `at` on; what lies behind the end is zero.
+    pub(crate) fn read(&self, at: usize, out: &mut [u8]) {
+        out.fill(0);
+        for (from, bytes) in self.pieces(at..at.saturating_add(out.len())) {
+            out[from - at..from - at + bytes.len()].copy_from_slice(bytes);
+        }
+    }
+
+    /// Whether these are the bytes.
+    pub(crate) fn equals(&self, bytes: &[u8]) -> bool {
+        if self.len() != bytes.len() {
+            return false;
+        }
+        let zero = |from: usize, to: usize| bytes[from..to].iter().all(|&byte| byte == 0);
+        let mut at = 0;
+        for (from, piece) in self.pieces(0..bytes.len()) {
+            if !zero(at, from) || bytes[from..from + piece.len()] != *piece {
+                return false;
+            }
+            at = from + piece.len();
+        }
+        zero(at, bytes.len())
+    }
+
+    /// The parts of a range that are there, ascending; the rest is zero. What is asked for behind the end is not there.
+    pub(crate) fn pieces(&self, range: Range<usize>) -> Pieces<'_> {
+        Pieces { rope: self, at: range.start, end: range.end.min(self.len()) }
+    }
+
+    /// The bytes of one block, which lies inside: as they are if they lie together, else copied into `spare`; `None` if they are
+    /// zero for being absent.
+    pub(crate) fn block<'a>(&'a self, range: Range<usize>, spare: &'a mut [u8]) -> Option<&'a [u8]> {
+        let (at, first) = self.pieces(range.clone()).next()?;
+        if at == range.start && first.len() == range.len() {
+            return Some(first);
+        }
+        let spare = &mut spare[..range.len()];
+        self.read(range.start, spare);
+        Some(spare)
     }
 
     /// Appends bytes at the end.
-    pub(crate) fn append(&mut self, mut bytes: &[u8]) {
-        if let (Some(last), Some(end)) = (self.chunks.last_mut(), self.ends.last_mut()) {
-            if let Some(last) = Arc::get_mut(last) {
-                let taken = bytes.len().min(last.capacity() - last.len());
-                last.extend_from_slice(&bytes[..taken]);
-                *end += taken;
-                bytes = &bytes[taken..];
+    pub(crate) fn append(&mut self, bytes: &[u8]) {
+        let len = self.len();
+        match &mut self.sparse {
+            None => self.chunks.append(bytes),
+            Some(sparse) => {
+                sparse.len = len + bytes.len();
+                self.overwrite_blocks(len, bytes);
             }
-        }
-        while !bytes.is_empty() {
-            let capacity = self.len().next_power_of_two().clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
-            let mut chunk = Vec::with_capacity(capacity);
-            let taken = bytes.len().min(chunk.capacity());
-            chunk.extend_from_slice(&bytes[..taken]);
-            self.ends.push(self.len() + taken);
-            self.chunks.push(Arc::new(chunk));
-            bytes = &bytes[taken..];
         }
     }
 
-    /// The most bytes that an append of `bytes` may ask of the allocator.
-    pub(crate) fn append_bytes_max(&self, bytes: usize) -> usize {
-        if bytes == 0 {
-            return 0;
+    /// Writes from `offset` on, wherever that is; zeros fill a gap before it.
+    pub(crate) fn write(&mut self, offset: usize, bytes: &[u8], model: AllocatorModel) {
+        self.grow(offset, model);
+        let inside = (self.len() - offset).min(bytes.len());
+        self.overwrite(offset, &bytes[..inside], model);
+        self.append(&bytes[inside..]);
+    }
+
+    /// Makes the string at least this long, with zeros.
+    pub(crate) fn grow(&mut self, to: usize, model: AllocatorModel) {
+        let len = self.len();
+        if to <= len {
+            return;
         }
-        let chunks = bytes / CHUNK_BYTES_MIN + 2;
-        let last = (self.len() + bytes).next_power_of_two().clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
-        bytes + last + (self.chunks.len() + chunks) * 64
+        if self.grows_sparse(to) {
+            self.sparse_mut(model).len = to;
+        } else {
+            let mut missing = to - len;
+            while missing > 0 {
+                let step = missing.min(ZEROS.len());
+                self.chunks.append(&ZEROS[..step]);
+                missing -= step;
+            }
+        }
+    }
+
+    /// Whether zeros up to `to` are left out instead of written.
+    fn grows_sparse(&self, to: usize) -> bool {
+        self.sparse.is_some() || (to > DENSE_BYTES_MAX && to - self.len() >= BLOCK_BYTES)
+    }
+
+    fn sparse_mut(&mut self, model: AllocatorModel) -> &mut Sparse {
+        let len = self.chunks.len();
+        self.sparse.get_or_insert_with(|| Box::new(Sparse { len, blocks: Blocks::new(model) }))
     }
 
     /// Overwrites from `offset` on, inside the string.
-    pub(crate) fn overwrite(&mut self, offset: usize, bytes: &[u8]) {
-        let mut done = 0;
-        let first = self.ends.partition_point(|&end| end <= offset);
-        for (chunk, &end) in self.chunks.iter_mut().zip(&self.ends).skip(first) {
-            if done == bytes.len() {
-                break;
+    fn overwrite(&mut self, offset: usize, bytes: &[u8], model: AllocatorModel) {
+        if bytes.is_empty() {
+            return;
+        }
+        if self.sparse.is_none() {
+            if self.chunks.is_writable(offset, offset + bytes.len()) {
+                return self.chunks.overwrite(offset, bytes);
             }
-            let start = end - chunk.len();
-            let chunk = Arc::make_mut(chunk);
-            let at = offset + done - start;
-            let taken = (chunk.len() - at).min(bytes.len() - done);
-            chunk[at..at + taken].copy_from_slice(&bytes[done..done + taken]);
-            done += taken;
+            self.sparse_mut(model);
+        }
+        self.overwrite_blocks(offset, bytes);
+    }
+
+    /// The same for a string that has blocks, or gets its first ones.
+    fn overwrite_blocks(&mut self, offset: usize, mut bytes: &[u8]) {
+        let Some(sparse) = self.sparse.as_deref_mut() else { return };
+        let mut at = offset;
+        while !bytes.is_empty() {
+            let (index, inside) = (at / BLOCK_BYTES, at % BLOCK_BYTES);
+            let (part, rest) = bytes.split_at(bytes.len().min(BLOCK_BYTES - inside));
+            let (here, end) = (at, at + part.len());
+            (at, bytes) = (end, rest);
+            if !sparse.blocks.has(index) {
+                if end <= self.chunks.len() && self.chunks.is_writable(here, end) {
+                    self.chunks.overwrite(here, part);
+                    continue;
+                }
+                let absent = index * BLOCK_BYTES >= self.chunks.len();
+                if absent && part.iter().all(|&byte| byte == 0) {
+                    continue;
+                }
+            }
+            let chunks = &self.chunks;
+            let block = sparse.blocks.edit(index, |block| {
+                let start = index * BLOCK_BYTES;
+                let end = chunks.len().min(start + BLOCK_BYTES);
+                let mut at = start;
+                while at < end {
+                    let run = chunks.run(at, end);
+                    block[at - start..at - start + run.len()].copy_from_slice(run);
+                    at += run.len();
+                }
+            });
+            block[inside..inside + part.len()].copy_from_slice(part);
         }
     }
 
-    /// Visits the size of every allocation below the root's own.
-    pub(crate) fn allocations(&self, mut visit: impl FnMut(usize)) {
-        /// An `Arc`'s two counters before its content.
-        const COUNTERS_BYTES: usize = 16;
-        visit(COUNTERS_BYTES + size_of::<Self>());
-        visit(self.chunks.capacity() * size_of::<Arc<Vec<u8>>>());
-        visit(self.ends.capacity() * size_of::<usize>());
-        for chunk in &self.chunks {
-            visit(COUNTERS_BYTES + size_of::<Vec<u8>>());
-            visit(chunk.capacity());
+    /// The most that writing `bytes` bytes at `offset`, in one place, may ask of the allocator.
+    pub(crate) fn room(&self, offset: usize, bytes: usize) -> usize {
+        let (len, end) = (self.len(), offset.saturating_add(bytes));
+        let inside = offset.min(len)..end.min(len);
+        let in_place = inside.is_empty()
+            || (inside.end <= self.chunks.len() && self.chunks.is_writable(inside.start, inside.end));
+        let head = if self.sparse.is_none() { size_of::<Sparse>() + 64 } else { 0 };
+        let blocks =
+            || Blocks::room((end.saturating_sub(1) / BLOCK_BYTES).saturating_sub(offset / BLOCK_BYTES) + 1);
+        if end <= len {
+            let have = offset / BLOCK_BYTES == end.saturating_sub(1) / BLOCK_BYTES
+                && self.sparse.as_ref().is_some_and(|sparse| sparse.blocks.has(offset / BLOCK_BYTES));
+            return if in_place || have { 0 } else { head.saturating_add(blocks()) };
+        }
+        let sparse = self.sparse.is_some() || !in_place || self.grows_sparse(offset.max(len));
+        let dense = self.chunks.append_room(end - len);
+        if sparse { head.saturating_add(blocks()) } else { dense }
+    }
+
+    /// The most that making the string `to` bytes long may ask of the allocator.
+    pub(crate) fn grow_room(&self, to: usize) -> usize {
+        if to <= self.len() {
+            0
+        } else if self.grows_sparse(to) {
+            size_of::<Sparse>() + 64
+        } else {
+            self.chunks.append_room(to - self.len())
         }
     }
 
-    #[cfg(test)]
-    fn validate(&self) {
-        let mut total = 0;
-        assert_eq!(self.chunks.len(), self.ends.len());
-        for (chunk, &end) in self.chunks.iter().zip(&self.ends) {
-            assert!(!chunk.is_empty(), "I1: no chunk is empty");
-            total += chunk.len();
-            assert_eq!(end, total, "I1: ends are running totals");
+    /// What every allocation costs, the root's own included.
+    pub(crate) fn charged(&self, model: AllocatorModel) -> u64 {
+        let sparse = self.sparse.as_ref();
+        let sparse = sparse.map_or(0, |sparse| model.charge(size_of::<Sparse>()) + sparse.blocks.charged());
+        model.charge(ARC_BYTES + size_of::<Self>()) + self.chunks.charged(model) + sparse
+    }
+
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn validate(&self) {
+        self.chunks.validate();
+        if let Some(sparse) = &self.sparse {
+            sparse.blocks.validate();
+            assert!(self.chunks.len() <= sparse.len, "I2");
+            let mut index = 0;
+            while let Some((at, block)) = sparse.blocks.next(index) {
+                let behind = sparse.len.saturating_sub(at * BLOCK_BYTES).min(BLOCK_BYTES);
+                assert!(behind > 0, "I3: no block lies behind the end");
+                assert!(block[behind..].iter().all(|&byte| byte == 0), "I3");
+                index = at + 1;
+            }
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
+/// See [`Rope::pieces`].
+#[derive(Debug)]
+pub(crate) struct Pieces<'a> {
+    rope: &'a Rope,
+    at: usize,
+    end: usize,
+}
 
-    #[derive(Debug, Clone)]
-    enum Step {
-        Append(Vec<u8>),
-        Overwrite(usize, Vec<u8>),
-        Capture,
-        Read(usize, usize),
-    }
+impl<'a> Iterator for Pieces<'a> {
+    type Item = Piece<'a>;
 
-    fn step() -> impl Strategy<Value = Step> {
-        let bytes = || prop::collection::vec(any::<u8>(), 0..9_000);
-        prop_oneof![
-            bytes().prop_map(Step::Append),
-            (any::<usize>(), bytes()).prop_map(|(at, bytes)| Step::Overwrite(at, bytes)),
-            Just(Step::Capture),
-            (any::<usize>(), any::<usize>()).prop_map(|(from, to)| Step::Read(from, to)),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn behaves_like_a_vector(
-            start in prop::collection::vec(any::<u8>(), 0..9_000),
-            steps in prop::collection::vec(step(), 0..40),
-        ) {
-            let mut model = start.clone();
-            let mut rope = Arc::new(Rope::from_vec(start));
-            let mut captured: Vec<(Arc<Rope>, Vec<u8>)> = Vec::new();
-            for step in steps {
-                match step {
-                    Step::Append(bytes) => {
-                        Arc::make_mut(&mut rope).append(&bytes);
-                        model.extend_from_slice(&bytes);
+    fn next(&mut self) -> Option<Piece<'a>> {
+        while self.at < self.end {
+            let at = self.at;
+            let block = self.rope.sparse.as_ref().and_then(|sparse| sparse.blocks.next(at / BLOCK_BYTES));
+            let (start, bytes) = match block {
+                Some((index, bytes)) => (index * BLOCK_BYTES, Some(bytes)),
+                None => (usize::MAX, None),
+            };
+            let piece = match bytes {
+                Some(bytes) if start <= at => &bytes[at - start..(self.end - start).min(BLOCK_BYTES)],
+                _ => {
+                    let to = self.end.min(start).min(self.rope.chunks.len());
+                    if at >= to {
+                        // A gap, up to the next block.
+                        self.at = start;
+                        continue;
                     }
-                    Step::Overwrite(at, bytes) => {
-                        let at = at % (model.len() + 1);
-                        let bytes = &bytes[..bytes.len().min(model.len() - at)];
-                        Arc::make_mut(&mut rope).overwrite(at, bytes);
-                        model[at..at + bytes.len()].copy_from_slice(bytes);
-                    }
-                    Step::Capture => captured.push((Arc::clone(&rope), model.clone())),
-                    Step::Read(from, to) => {
-                        let to = to % (model.len() + 1);
-                        let from = from % (to + 1);
-                        let mut out = Vec::new();
-                        rope.copy_range(from, to, &mut out);
-                        prop_assert_eq!(&out, &model[from..to]);
-                    }
+                    self.rope.chunks.run(at, to)
                 }
-                rope.validate();
-                prop_assert_eq!(rope.len(), model.len());
-                prop_assert_eq!(&rope.to_vec(), &model);
-            }
-            for (rope, model) in captured {
-                prop_assert_eq!(rope.to_vec(), model, "I2: a captured root never changes");
-            }
+            };
+            self.at += piece.len();
+            return Some((at, piece));
         }
+        None
     }
 }

@@ -40,7 +40,7 @@ impl Cost {
         let mut cost = Self { blob: model.charge(blob.size()), object: 0, weight: 0 };
         if blob.kind() == Kind::Large {
             if let ValueRef::Large(rope) = blob.value() {
-                rope.allocations(|bytes| cost.blob += model.charge(bytes));
+                cost.blob += rope.charged(model);
             }
         }
         if let ValueRef::Collection(held) = blob.value() {

@@ -403,29 +403,25 @@ impl<'a> ShardWrite<'a> {
     }
 
     /// Changes a large string in place and keeps the accounts; room was reserved.
-    pub(crate) fn change_large(
+    pub(crate) fn change_large<R>(
         &mut self,
         hash: KeyHash,
         key: &[u8],
-        change: impl FnOnce(&mut super::rope::Rope),
-    ) -> Option<usize> {
+        change: impl FnOnce(&mut super::rope::Rope) -> R,
+    ) -> Option<R> {
         self.detach_flights(key);
         let (db, model) = (self.db, self.core.settings.model);
         let slot = self.state.table_mut(db)?.find_mut(hash, key)?;
         let before = Cost::of(slot.blob(), model);
         let in_ring = slot.blob().in_ring();
-        let bytes = slot.with_large(|root| {
-            let rope = std::sync::Arc::make_mut(root);
-            change(rope);
-            rope.len()
-        })?;
+        let result = slot.with_large(|root| change(std::sync::Arc::make_mut(root)))?;
         let after = Cost::of(slot.blob(), model);
         if in_ring {
             self.state.ring.cost = self.state.ring.cost - before.bytes() + after.bytes();
         }
         self.exchange_entry(before, after);
         self.core.counters.add(Counter::Updates, 1);
-        Some(bytes)
+        Some(result)
     }
 
     // ---- single flight

@@ -469,7 +469,7 @@ impl Source {
         let Ok(bytes) = super::encode(value) else { return false };
         match self {
             Self::Small(own) => *own == bytes,
-            Self::Large(rope) => rope.to_vec() == bytes,
+            Self::Large(rope) => rope.equals(&bytes),
         }
     }
 }
