@@ -12,6 +12,8 @@ use crate::memory::AllocatorModel;
 use crate::random;
 use crate::removal::Removal;
 
+/// The largest sample of a sampling policy.
+pub(crate) const SAMPLES_MAX: usize = 1_000;
 /// Shards of an engine that was told neither a limit nor how many keys to expect.
 const SHARDS_DEFAULT: usize = 256;
 const SHARDS_MAX: usize = 1 << 14;
@@ -333,7 +335,7 @@ impl Builder {
         if settings.databases == 0 {
             return refuse("databases", "an engine has at least one database");
         }
-        if !(1..=1_000).contains(&settings.samples) {
+        if !(1..=SAMPLES_MAX).contains(&settings.samples) {
             return refuse("samples", "a sample has 1 to 1,000 entries");
         }
         if !(0.0..=1.0).contains(&settings.ttl_jitter) {

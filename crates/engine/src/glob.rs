@@ -16,8 +16,17 @@
 
 use std::borrow::Cow;
 
-/// Tells whether the whole text matches the pattern.
-pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
+/// Tells whether a whole text matches a glob pattern of Redis's: `*`, `?`, `[a-z]`, `[^a]`, `\\x`.
+///
+/// **Complexity** O(n m), n and m the bytes of pattern and text; no recursion, no allocation.
+///
+/// # Examples
+/// ```
+/// assert!(larder::glob_matches(b"user:[1-3]?", b"user:20"));
+/// assert!(!larder::glob_matches(b"user:*", b"job:1"));
+/// ```
+#[must_use]
+pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     if pattern == b"*" {
         return true;
     }

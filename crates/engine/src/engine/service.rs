@@ -12,6 +12,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::Engine;
 use crate::clock::UnixMillis;
+use crate::config::SAMPLES_MAX;
 use crate::collections::rules::EncodingLimits;
 use crate::eviction::Policy;
 use crate::keyspace::Core;
@@ -217,6 +218,71 @@ impl Engine {
         for shard in &self.core.shards {
             shard.state.write().rules.limits = limits;
         }
+    }
+
+    /// Returns how many entries a sampling policy compares.
+    ///
+    /// **Command** `CONFIG GET maxmemory-samples`. **Complexity** O(1).
+    ///
+    /// # Examples
+    /// ```
+    /// assert_eq!(larder::Engine::builder().samples(5).build()?.samples(), 5);
+    /// # Ok::<(), larder::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn samples(&self) -> usize {
+        self.core.samples()
+    }
+
+    /// Changes how many entries a sampling policy compares.
+    ///
+    /// **Command** `CONFIG SET maxmemory-samples`. **Complexity** O(1).
+    ///
+    /// # Errors
+    /// [`OpError::InvalidArgument`](crate::OpError::InvalidArgument) unless it is 1 to 1,000.
+    ///
+    /// # Examples
+    /// ```
+    /// let engine = larder::Engine::new();
+    /// engine.set_samples(16)?;
+    /// assert!(engine.set_samples(0).is_err());
+    /// # Ok::<(), larder::OpError>(())
+    /// ```
+    pub fn set_samples(&self, samples: usize) -> Result<(), crate::OpError> {
+        if !(1..=SAMPLES_MAX).contains(&samples) {
+            return Err(crate::OpError::InvalidArgument("a sample has 1 to 1,000 entries"));
+        }
+        self.core.set_samples(samples);
+        Ok(())
+    }
+
+    /// Returns how many numbered databases the engine has.
+    ///
+    /// **Command** `CONFIG GET databases`. **Complexity** O(1).
+    ///
+    /// # Examples
+    /// ```
+    /// assert_eq!(larder::Engine::new().databases(), 16);
+    /// ```
+    #[must_use]
+    pub fn databases(&self) -> u16 {
+        self.core.settings.databases
+    }
+
+    /// Returns the present time by the engine's clock.
+    ///
+    /// **Command** `TIME`. **Complexity** O(1).
+    ///
+    /// # Examples
+    /// ```
+    /// use larder::{Engine, ManualClock, UnixMillis};
+    /// let engine = Engine::builder().clock(ManualClock::new(UnixMillis(5))).build()?;
+    /// assert_eq!(engine.now(), UnixMillis(5));
+    /// # Ok::<(), larder::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn now(&self) -> UnixMillis {
+        UnixMillis(self.core.now_ms())
     }
 
     /// Returns the eviction policy.

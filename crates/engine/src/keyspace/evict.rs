@@ -97,7 +97,7 @@ impl ShardWrite<'_> {
             })
             .expect("I2: nth is below the number of entries");
         let mut candidates = Candidates { write: self, policy, spare, now, db, best: None, pool: Vec::new() };
-        table.sample(random, self.core.settings.samples, |blob| {
+        table.sample(random, self.core.samples(), |blob| {
             if admits(blob) {
                 candidates.offer(blob);
             }
@@ -115,12 +115,12 @@ impl ShardWrite<'_> {
         let now = self.now_ms();
         let timers: Vec<Timer> = if policy == Policy::VolatileTtl {
             let mut timers = Vec::new();
-            self.state.wheel.soonest(self.core.settings.samples * 2, &mut timers);
+            self.state.wheel.soonest(self.core.samples() * 2, &mut timers);
             timers
         } else if policy.is_volatile() {
             let random = &mut self.state.random;
             let wheel = &self.state.wheel;
-            (0..self.core.settings.samples).filter_map(|_| wheel.sample(random.next())).collect()
+            (0..self.core.samples()).filter_map(|_| wheel.sample(random.next())).collect()
         } else {
             Vec::new()
         };

@@ -88,6 +88,7 @@ pub(crate) struct Core {
     entries: Budget,
     weight: Budget,
     policy: AtomicU8,
+    samples: AtomicUsize,
     /// Logical to physical numbers of the numbered databases; SWAPDB exchanges two.
     map: Box<[AtomicU16]>,
     names: Mutex<BTreeMap<String, u16>>,
@@ -135,6 +136,7 @@ impl Core {
             entries: Budget::new(settings.max_entries, count),
             weight: Budget::new(settings.max_weight, count),
             policy: AtomicU8::new(settings.policy as u8),
+            samples: AtomicUsize::new(settings.samples),
             hasher: KeyHasher::new(settings.seed),
             counters: Counters::new(settings.measure_latency),
             freshness,
@@ -180,6 +182,15 @@ impl Core {
     }
 
     #[inline]
+    /// How many entries a sampling policy compares.
+    pub(crate) fn samples(&self) -> usize {
+        self.samples.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_samples(&self, samples: usize) {
+        self.samples.store(samples, Ordering::Relaxed);
+    }
+
     pub(crate) fn policy(&self) -> Policy {
         Policy::from_number(self.policy.load(Ordering::Relaxed))
     }

@@ -216,11 +216,12 @@ impl World {
         let times = self.model.times(place);
         let at = (self.model.now + step.span_ms).saturating_sub(50);
         let old = times.idle.map_or(times.deadline, |idle| idle.hard);
-        let (condition, holds) = match step.flags % 5 {
+        let (condition, holds) = match step.flags % 6 {
             0 => (ExpireCondition::IfNone, old.is_none()),
             1 => (ExpireCondition::IfAny, old.is_some()),
             2 => (ExpireCondition::IfLater, old.is_some_and(|old| at > old)),
             3 => (ExpireCondition::IfEarlier, old.is_none_or(|old| at < old)),
+            4 => (ExpireCondition::IfAnyEarlier, old.is_some_and(|old| at < old)),
             _ => (ExpireCondition::Always, true),
         };
         let want = holds && self.model.see(place).is_some();
