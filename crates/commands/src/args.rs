@@ -1,5 +1,7 @@
 //! The words of a command, and reading numbers out of them as Redis does.
 
+use std::ops::RangeInclusive;
+
 use crate::error::CommandError;
 
 /// The words of a command; word 0 is its name.
@@ -45,6 +47,28 @@ impl<'a> Args<'a> {
     /// `ERR value is not an integer or out of range`; `ERR syntax error` if the word is not there.
     pub fn int(&self, index: usize) -> Result<i64, CommandError> {
         parse_integer(self.bytes(index)?).ok_or_else(CommandError::not_an_integer)
+    }
+
+    /// Returns a word as an integer of a range.
+    ///
+    /// # Errors
+    /// As [`int`](Self::int); `ERR value is out of range, value must between <min> and <max>`, in Redis's words.
+    pub fn int_in(&self, index: usize, range: RangeInclusive<i64>) -> Result<i64, CommandError> {
+        let number = self.int(index)?;
+        if range.contains(&number) {
+            return Ok(number);
+        }
+        let (min, max) = (range.start(), range.end());
+        Err(CommandError::new(format!("ERR value is out of range, value must between {min} and {max}")))
+    }
+
+    /// Returns a word as the number of a database, which may not exist.
+    ///
+    /// # Errors
+    /// As [`int_in`](Self::int_in) for 32-bit integers; `ERR DB index is out of range` for what no database can have.
+    pub fn database(&self, index: usize) -> Result<u16, CommandError> {
+        let number = self.int_in(index, i64::from(i32::MIN)..=i64::from(i32::MAX))?;
+        u16::try_from(number).map_err(|_| CommandError::new("ERR DB index is out of range"))
     }
 
     /// Returns a word as a number with a fraction; infinities are numbers, NaN is not.

@@ -2,6 +2,7 @@
 
 mod bitmap;
 mod connection;
+mod expiry;
 mod geo;
 mod hash;
 mod hyperloglog;
@@ -31,6 +32,7 @@ const fn family(group: &'static str, commands: &'static [CommandSpec]) -> Family
 pub(crate) const FAMILIES: &[Family] = &[
     family("string", string::COMMANDS),
     family("generic", keys::COMMANDS),
+    family("generic", expiry::COMMANDS),
     family("generic", sort::COMMANDS),
     family("server", server::COMMANDS),
     family("connection", connection::COMMANDS),
