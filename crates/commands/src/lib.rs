@@ -17,6 +17,7 @@
 //! # Map of the code
 //! ```text
 //! spec.rs    the row of a command        keyspec.rs  where its keys are        table.rs  all rows, look-up
+//! syntax.rs  the syntax of a row as a tree
 //! args.rs    reading arguments           error.rs    what a handler refuses    reply.rs  sinks: bytes, trees; error texts
 //! session.rs what a connection remembers execute.rs  words -> row -> handler
 //! families/  rows and handlers, one file a family
@@ -36,6 +37,7 @@ mod keyspec;
 mod reply;
 mod session;
 mod spec;
+pub mod syntax;
 pub mod table;
 mod tips;
 

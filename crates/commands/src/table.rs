@@ -31,7 +31,7 @@ impl Found {
     }
 
     /// Returns the subcommands of a container.
-    pub fn subcommands(&self) -> impl Iterator<Item = Self> {
+    pub fn subcommands(&self) -> impl Iterator<Item = Self> + use<> {
         let (parent, group) = (self.spec, self.group);
         parent.subcommands.iter().map(move |spec| Self { spec, parent: Some(parent), group })
     }

@@ -1,6 +1,8 @@
 //! The families of commands: each file ends with its rows.
 
 mod bitmap;
+mod command;
+mod config;
 mod connection;
 mod expiry;
 mod geo;
@@ -35,6 +37,8 @@ pub(crate) const FAMILIES: &[Family] = &[
     family("generic", expiry::COMMANDS),
     family("generic", sort::COMMANDS),
     family("server", server::COMMANDS),
+    family("server", command::COMMANDS),
+    family("server", config::COMMANDS),
     family("connection", connection::COMMANDS),
     family("list", list::COMMANDS),
     family("set", set::COMMANDS),
