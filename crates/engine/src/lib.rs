@@ -79,9 +79,9 @@ pub use engine::{
     HashValues, Inserted, Key, List, ListElements, Lookup, Maintenance, Owned, Place, PositionOptions,
     RandomEntries, Remaining, ScanOptions, ScanPage, SetOptions, SetOutcome, Ttl, ValueType,
 };
-pub use glob::matches as glob_matches;
 pub use error::{ConfigError, LENGTH_BYTES_MAX, LoadError, OpError};
 pub use eviction::{Admission, Policy};
+pub use glob::matches as glob_matches;
 pub use keyspace::meta::{CacheToken, Origin};
 pub use memory::{AllocatorModel, MemoryUsage};
 pub use removal::{Removal, RemovalCause};

@@ -12,8 +12,8 @@ use parking_lot::{Condvar, Mutex};
 
 use super::Engine;
 use crate::clock::UnixMillis;
-use crate::config::SAMPLES_MAX;
 use crate::collections::rules::EncodingLimits;
+use crate::config::SAMPLES_MAX;
 use crate::eviction::Policy;
 use crate::keyspace::Core;
 use crate::keyspace::upkeep::EXPIRE_STEP;
