@@ -21,6 +21,7 @@
 //! args.rs    reading arguments           error.rs    what a handler refuses    reply.rs  sinks: bytes, trees; error texts
 //! session.rs what a connection remembers execute.rs  words -> row -> handler
 //! families/  rows and handlers, one file a family
+//! generate/  random command lines, for tests (features `arbitrary` and `proptest`)
 //! ```
 
 #![deny(clippy::indexing_slicing)]
@@ -33,6 +34,8 @@ mod args;
 mod error;
 mod execute;
 mod families;
+#[cfg(any(feature = "arbitrary", feature = "proptest"))]
+pub mod generate;
 mod keyspec;
 mod reply;
 mod session;

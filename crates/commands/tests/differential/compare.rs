@@ -1,0 +1,131 @@
+//! Two replies, by a rule.
+
+use larder_testkit::resp::Reply;
+use larder_testkit::servers::Kind;
+
+use crate::rules::{self, Rule};
+
+/// A command and what both said.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Call<'a> {
+    pub(crate) kind: Kind,
+    /// In upper case.
+    pub(crate) name: &'a str,
+    pub(crate) line: &'a [Vec<u8>],
+    pub(crate) ours: &'a [u8],
+    pub(crate) theirs: &'a [u8],
+}
+
+impl Call<'_> {
+    pub(crate) fn says(&self, word: &str) -> bool {
+        rules::says(self.line, word)
+    }
+}
+
+/// In what way they are the same, or why they are not.
+pub(crate) fn compare(call: &Call<'_>, rule: Rule) -> Result<&'static str, String> {
+    if call.ours == call.theirs {
+        return Ok("same bytes");
+    }
+    let read = |bytes: &[u8]| Reply::whole(bytes).map_err(|error| error.to_string());
+    let (ours, theirs) = (read(call.ours)?, read(call.theirs)?);
+    if ours.is_error() || theirs.is_error() {
+        return Err("byte for byte".to_owned());
+    }
+    let (same, how) = match rule {
+        Rule::Exact | Rule::StreamId | Rule::Random(_) => (ours == theirs, "byte for byte"),
+        Rule::Unordered => (sorted(&ours, 1) == sorted(&theirs, 1), "in any order"),
+        Rule::UnorderedPairs => (sorted(&ours, 2) == sorted(&theirs, 2), "in any order"),
+        Rule::Near(span) => (near(&ours, &theirs, span), "as times"),
+        Rule::Numbers => (same_numbers(&ours, &theirs), "as numbers"),
+        Rule::IdleInEntries => (without_idle(&ours) == without_idle(&theirs), "but for times"),
+        Rule::StreamTimes => (without_times(&ours) == without_times(&theirs), "but for times"),
+    };
+    let scan = rules::cursor_at(call.line).is_some()
+        && matches!((&ours, &theirs), (Reply::Array(_), Reply::Array(_)));
+    if scan {
+        return Ok("a cursor of nobody's");
+    }
+    if same { Ok(how) } else { Err(how.to_owned()) }
+}
+
+/// The form of the reply, and its items sorted, so many together.
+fn sorted(reply: &Reply, step: usize) -> (std::mem::Discriminant<Reply>, Vec<Vec<Reply>>) {
+    let mut parts: Vec<Vec<Reply>> = reply.items().chunks(step).map(<[Reply]>::to_vec).collect();
+    parts.sort();
+    (std::mem::discriminant(reply), parts)
+}
+
+fn near(ours: &Reply, theirs: &Reply, span: i64) -> bool {
+    match (ours, theirs) {
+        (Reply::Integer(ours), Reply::Integer(theirs)) if *ours >= 0 && *theirs >= 0 => {
+            ours.abs_diff(*theirs) <= span.unsigned_abs()
+        }
+        (Reply::Array(ours), Reply::Array(theirs)) => {
+            ours.len() == theirs.len()
+                && ours.iter().zip(theirs).all(|(ours, theirs)| near(ours, theirs, span))
+        }
+        _ => ours == theirs,
+    }
+}
+
+fn same_numbers(ours: &Reply, theirs: &Reply) -> bool {
+    match (ours, theirs) {
+        (Reply::Bulk(ours), Reply::Bulk(theirs)) | (Reply::Double(ours), Reply::Double(theirs)) => {
+            ours == theirs || same_number(ours, theirs)
+        }
+        (Reply::Array(ours), Reply::Array(theirs)) => {
+            ours.len() == theirs.len()
+                && ours.iter().zip(theirs).all(|(ours, theirs)| same_numbers(ours, theirs))
+        }
+        _ => ours == theirs,
+    }
+}
+
+/// Do both texts read as the same number?
+pub(crate) fn same_number(ours: &[u8], theirs: &[u8]) -> bool {
+    let read = |text: &[u8]| std::str::from_utf8(text).ok().and_then(|text| text.parse::<f64>().ok());
+    // A member that looks like a number is no score, and is not printed anew: `1.0` is not `1`.
+    let plain = |text: &[u8]| text.iter().any(|byte| matches!(byte, b'.' | b'e'));
+    match (read(ours), read(theirs)) {
+        (Some(a), Some(b)) => a == b && (plain(ours) || plain(theirs)),
+        _ => false,
+    }
+}
+
+/// `[id, consumer, idle, count]` without the third.
+fn without_idle(reply: &Reply) -> Reply {
+    let entries = reply.items().into_iter().map(|entry| match entry {
+        Reply::Array(mut parts) if parts.len() == 4 && parts[2].integer().is_some() => {
+            parts[2] = Reply::Null;
+            Reply::Array(parts)
+        }
+        other => other,
+    });
+    if matches!(reply, Reply::Array(_)) { Reply::Array(entries.collect()) } else { reply.clone() }
+}
+
+/// Without what follows `idle` and `inactive`, and without integers that are points in time.
+fn without_times(reply: &Reply) -> Reply {
+    let is_span = |name: &Reply| matches!(name.bytes(), Some(b"idle" | b"inactive"));
+    match reply {
+        Reply::Integer(number) if *number > 1_000_000_000_000 => Reply::Null,
+        Reply::Array(items) => {
+            let mut out: Vec<Reply> = items.iter().map(without_times).collect();
+            for index in 1..out.len() {
+                if is_span(&items[index - 1]) {
+                    out[index] = Reply::Null;
+                }
+            }
+            Reply::Array(out)
+        }
+        Reply::Map(pairs) => {
+            let pairs = pairs.iter().map(|(name, value)| {
+                let value = if is_span(name) { Reply::Null } else { without_times(value) };
+                (name.clone(), value)
+            });
+            Reply::Map(pairs.collect())
+        }
+        other => other.clone(),
+    }
+}

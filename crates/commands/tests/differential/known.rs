@@ -1,0 +1,59 @@
+//! Where larder differs from a server on purpose, or is newer than it: each with its reason.
+
+use larder_testkit::servers::Kind;
+
+use crate::compare::Call;
+use crate::rules;
+
+/// An option that a server does not have: lines with it are left out of its run.
+struct Newer {
+    servers: &'static [Kind],
+    names: &'static [&'static str],
+    words: &'static [&'static str],
+}
+
+const REDIS: &[Kind] = &[Kind::Redis];
+const BOTH: &[Kind] = &[Kind::Redis, Kind::Valkey];
+
+const NEWER: &[Newer] = &[
+    // Redis 7.2.
+    Newer { servers: REDIS, names: &["ZRANK", "ZREVRANK"], words: &["WITHSCORE"] },
+    // Redis 7.4.
+    Newer { servers: REDIS, names: &["HSCAN"], words: &["NOVALUES"] },
+    Newer { servers: REDIS, names: &["XREAD"], words: &["+"] },
+    // Valkey 8.1 and Redis 8.4.
+    Newer { servers: REDIS, names: &["SET"], words: &["IFEQ"] },
+    // Redis 8.2 and 8.4.
+    Newer { servers: BOTH, names: &["SET"], words: &["IFNE", "IFDEQ", "IFDNE"] },
+    Newer { servers: BOTH, names: &["BITOP"], words: &["DIFF", "DIFF1", "ANDOR", "ONE"] },
+    Newer { servers: BOTH, names: &["XADD", "XTRIM"], words: &["KEEPREF", "DELREF", "ACKED"] },
+    Newer { servers: BOTH, names: &["XREADGROUP"], words: &["CLAIM"] },
+];
+
+/// Does the line use what this server does not have?
+pub(crate) fn is_newer(kind: Kind, line: &[Vec<u8>]) -> bool {
+    let name = rules::name_of(line);
+    NEWER.iter().any(|newer| {
+        newer.servers.contains(&kind)
+            && newer.names.contains(&name.as_str())
+            && newer.words.iter().any(|word| rules::says(line, word))
+    })
+}
+
+/// A difference that is meant.
+struct Deliberate {
+    servers: &'static [Kind],
+    names: &'static [&'static str],
+    applies: fn(&Call<'_>) -> bool,
+    reason: &'static str,
+}
+
+const DELIBERATE: &[Deliberate] = &[];
+
+/// Why the replies of this call may differ, if they may.
+pub(crate) fn reason(call: &Call<'_>) -> Option<&'static str> {
+    let known = DELIBERATE.iter().find(|known| {
+        known.servers.contains(&call.kind) && known.names.contains(&call.name) && (known.applies)(call)
+    });
+    known.map(|known| known.reason)
+}
