@@ -131,7 +131,7 @@ fn any_bytes_are_a_line() {
     use arbitrary::{Arbitrary as _, Unstructured};
 
     let bytes: Vec<u8> =
-        (0..4_000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24).to_le_bytes()[0]).collect();
+        (0..20_000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24).to_le_bytes()[0]).collect();
     let mut rest = Unstructured::new(&bytes);
     let mut seen = BTreeSet::new();
     while !rest.is_empty() {

@@ -48,7 +48,42 @@ struct Deliberate {
     reason: &'static str,
 }
 
-const DELIBERATE: &[Deliberate] = &[];
+const VALKEY: &[Kind] = &[Kind::Valkey];
+
+const DELIBERATE: &[Deliberate] = &[
+    Deliberate {
+        servers: VALKEY,
+        names: &["SCAN"],
+        applies: |call| call.says("TYPE") && refuses(call.theirs, "unknown type name"),
+        reason: "7.0 scans for types that there are not",
+    },
+    Deliberate {
+        servers: VALKEY,
+        names: &["SCAN", "SSCAN", "HSCAN", "ZSCAN"],
+        applies: |call| refuses(call.theirs, "invalid cursor"),
+        reason: "7.0 takes negative cursors",
+    },
+    Deliberate {
+        servers: VALKEY,
+        names: &["OBJECT"],
+        applies: |call| call.says("ENCODING") && is_short_or_long(call.ours) && is_short_or_long(call.theirs),
+        reason: "7.0 embeds strings up to 44 bytes, Valkey by the length of key and value",
+    },
+    Deliberate {
+        servers: VALKEY,
+        names: &["GETEX"],
+        applies: |call| call.ours.len() < 6 && refuses(call.theirs, "invalid expire time"),
+        reason: "7.0 looks for the key before it looks at the time",
+    },
+];
+
+fn refuses(reply: &[u8], text: &str) -> bool {
+    reply.starts_with(b"-") && String::from_utf8_lossy(reply).contains(text)
+}
+
+fn is_short_or_long(reply: &[u8]) -> bool {
+    reply == b"$6\r\nembstr\r\n" || reply == b"$3\r\nraw\r\n"
+}
 
 /// Why the replies of this call may differ, if they may.
 pub(crate) fn reason(call: &Call<'_>) -> Option<&'static str> {
