@@ -38,6 +38,8 @@ Steps, in this order:
 
 Needs cargo with rustfmt and clippy. Every step runs even when one before it failed.";
 
+/// Every feature that some test needs.
+pub(crate) const FEATURES: &str = "larder/metrics,larder-commands/arbitrary,larder-commands/proptest";
 /// How long the advisory database may take before it counts as out of reach.
 const FETCH_LIMIT: Duration = Duration::from_secs(120);
 
@@ -58,9 +60,7 @@ pub(crate) fn main(mut args: Args) -> Result<ExitCode, Usage> {
         slow_steps(&mut steps, options);
         steps.step("servers", servers::provide_all);
     }
-    steps.step("doc tests", || {
-        run(&mut cargo(["test", "--workspace", "--features", "larder/metrics", "--doc"]))
-    });
+    steps.step("doc tests", || run(&mut cargo(["test", "--workspace", "--features", FEATURES, "--doc"])));
     println!("{}", steps.summary());
 
     steps.closing_step("tests", tests);
@@ -97,7 +97,7 @@ fn parse(args: &mut Args, ci: bool) -> Result<Options, Usage> {
 
 fn slow_steps(steps: &mut Run, options: Options) {
     steps.step("documentation", || {
-        let mut command = cargo(["doc", "--workspace", "--no-deps", "--features", "larder/metrics"]);
+        let mut command = cargo(["doc", "--workspace", "--no-deps", "--features", FEATURES]);
         run(command.env("RUSTDOCFLAGS", "-D warnings"))
     });
     steps.step("dependencies", || dependencies(options));
@@ -138,7 +138,7 @@ fn formatting() -> Outcome {
 }
 
 fn lints(options: Options) -> Outcome {
-    let mut command = cargo(["clippy", "--workspace", "--all-targets", "--features", "larder/metrics"]);
+    let mut command = cargo(["clippy", "--workspace", "--all-targets", "--features", FEATURES]);
     run(command.args(locked(options)).args(["--", "-D", "warnings"]))
 }
 
@@ -190,7 +190,7 @@ fn tests() -> Outcome {
     } else {
         cargo(["test"])
     };
-    command.args(["--workspace", "--exclude", "xtask", "--features", "larder/metrics", "--no-fail-fast"]);
+    command.args(["--workspace", "--exclude", "xtask", "--features", FEATURES, "--no-fail-fast"]);
     run(command.args(["--lib", "--bins", "--tests"]))
 }
 

@@ -10,9 +10,6 @@ const DATABASES: [&str; 4] = ["0", "1", "2", "15"];
 
 pub(crate) fn compare(pair: &mut Pair) -> Option<Mismatch> {
     let selected = pair.database().to_string();
-    if table::lookup(b"SELECT").is_none() {
-        return compare_database(pair, "0").map(Mismatch::in_state);
-    }
     let found = DATABASES.iter().find_map(|database| compare_database(pair, database));
     let back = pair.batch(&[line(&["SELECT", &selected])]);
     found.or_else(|| back.err().map(|(_, mismatch)| *mismatch)).map(Mismatch::in_state)
@@ -20,9 +17,7 @@ pub(crate) fn compare(pair: &mut Pair) -> Option<Mismatch> {
 
 fn compare_database(pair: &mut Pair, database: &str) -> Option<Mismatch> {
     let lines = [line(&["SELECT", database]), line(&["KEYS", "*"])];
-    if let Err((_, mismatch)) =
-        pair.batch(if table::lookup(b"SELECT").is_none() { &lines[1..] } else { &lines })
-    {
+    if let Err((_, mismatch)) = pair.batch(&lines) {
         return Some(*mismatch);
     }
     let keys = pair.our_reply(&["KEYS", "*"]).items();
