@@ -103,6 +103,11 @@ impl Table {
         self.len == 0
     }
 
+    /// Whether both are one capture's table, unchanged since.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.segments.is_same(&other.segments)
+    }
+
     /// Entries that have a deadline.
     pub(crate) fn timed(&self) -> usize {
         self.timed

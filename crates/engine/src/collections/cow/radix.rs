@@ -105,6 +105,15 @@ impl<T: Chunk> RadixVec<T> {
         self.end == 0
     }
 
+    /// Whether both are one capture's vector, unchanged since: a change would have replaced the root that they share.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (&self.root, &other.root) {
+            (Some(Root::Chunk(one)), Some(Root::Chunk(other))) => Arc::ptr_eq(one, other),
+            (Some(Root::Node(one)), Some(Root::Node(other))) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+
     /// How many chunks there are.
     pub(crate) fn present(&self) -> usize {
         self.present
