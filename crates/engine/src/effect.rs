@@ -9,6 +9,7 @@
 //! and applying it twice in a row gives what applying it once gives, lists and appends excepted.
 
 use crate::clock::UnixMillis;
+pub use crate::collections::stream::delta::StreamDelta;
 use crate::engine::ValueType;
 
 /// A change of one key.
@@ -141,4 +142,6 @@ pub enum Delta {
         /// The index, from the head.
         index: u64,
     },
+    /// Something changed in a stream.
+    Stream(StreamDelta),
 }

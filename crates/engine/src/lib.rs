@@ -71,8 +71,12 @@ pub use collections::rules::EncodingLimits;
 pub use collections::sorted_set::{
     Added, LexBound, LexRange, RankRange, ScoreRange, SortedRange, ZAddOptions,
 };
+pub use collections::stream::deleting::{EntryRemoval, References};
+pub use collections::stream::fields::{StreamEntry, StreamFields, StreamPairs};
+pub use collections::stream::id::{NewId, StreamId};
+pub use collections::stream::log::TrimTo;
 pub use config::Builder;
-pub use effect::{Delta, Effect, End};
+pub use effect::{Delta, Effect, End, StreamDelta};
 pub use engine::{
     At, Budget, CacheOptions, CommonRun, CommonSubsequence, Encoding, Engine, ExpireCondition, Expiry,
     FieldExpiry, FieldPersist, FieldSetOptions, FieldTtl, Hash, HashEntries, HashFields, HashPage,
