@@ -78,10 +78,7 @@ pub use collections::stream::log::TrimTo;
 pub use config::Builder;
 pub use effect::{Delta, Effect, End, StreamDelta};
 pub use engine::{
-    At, Budget, CacheOptions, CommonRun, CommonSubsequence, Encoding, Engine, ExpireCondition, Expiry,
-    FieldExpiry, FieldPersist, FieldSetOptions, FieldTtl, Hash, HashEntries, HashFields, HashPage,
-    HashValues, Inserted, Key, List, ListElements, Lookup, Maintenance, Owned, Place, PositionOptions,
-    RandomEntries, Remaining, ScanOptions, ScanPage, SetOptions, SetOutcome, Ttl, ValueType,
+    AddCount, Aggregate, At, Budget, CacheOptions, CombineOptions, CommonRun, CommonSubsequence, Encoding, Engine, ExpireCondition, Expiry, FieldExpiry, FieldPersist, FieldSetOptions, FieldTtl, Hash, HashEntries, HashFields, HashPage, HashValues, Inserted, Key, List, ListElements, Lookup, Maintenance, Owned, Place, PositionOptions, RandomEntries, Remaining, ScanOptions, ScanPage, ScoreEnd, ScoredMembers, ScoredPage, SetOptions, SetOutcome, SortedSet, Ttl, ValueType,
 };
 pub use error::{ConfigError, LENGTH_BYTES_MAX, LoadError, OpError};
 pub use eviction::{Admission, Policy};

@@ -19,6 +19,7 @@ mod run;
 mod score;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -26,6 +27,7 @@ pub(crate) use order::Order;
 pub use range::{LexBound, LexRange, RankRange, ScoreRange, SortedRange};
 pub(crate) use score::Decision;
 pub use score::{Added, ZAddOptions};
+pub(crate) use walk::Walk;
 
 use super::meter::Meter;
 use super::{Body, Rules};

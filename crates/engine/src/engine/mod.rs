@@ -10,7 +10,7 @@
 //! place.rs    where a handle's collection is: read, capture, change
 //! multi.rs    several collections at once: captures, STORE, moves
 //! effects.rs  effects taken and applied, the digest of the state
-//! list.rs     lists
+//! list.rs     lists                   sorted_set.rs  sorted sets
 //! copies.rs   tokens, insert_if, invalidation, pins: what a tier in front of a remote needs
 //! service.rs  limits, statistics, maintenance
 //! ```
@@ -30,6 +30,7 @@ pub(crate) mod place;
 mod ranges;
 mod scan;
 pub(crate) mod service;
+mod sorted_set;
 pub(crate) mod store;
 mod strings;
 
@@ -51,6 +52,7 @@ pub use place::{At, Key, Owned, Place};
 pub use ranges::{CommonRun, CommonSubsequence};
 pub use scan::{ScanOptions, ScanPage};
 pub use service::{Budget, Maintenance, Remaining};
+pub use sorted_set::{AddCount, Aggregate, CombineOptions, ScoreEnd, ScoredMembers, ScoredPage, SortedSet};
 pub use store::{SetOptions, SetOutcome};
 
 use crate::config::{Builder, Settings};

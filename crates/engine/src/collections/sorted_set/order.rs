@@ -284,7 +284,12 @@ impl Order {
     }
 
     /// Shows the entries of some ranks in order, or against it, until `visit` returns `false`.
-    pub(crate) fn visit(&self, ranks: Range<u64>, reverse: bool, mut visit: impl FnMut(&[u8], f64) -> bool) {
+    pub(crate) fn visit<'a>(
+        &'a self,
+        ranks: Range<u64>,
+        reverse: bool,
+        mut visit: impl FnMut(&'a [u8], f64) -> bool,
+    ) {
         let (mut from, mut to) = (ranks.start, ranks.end.min(self.len));
         while from < to {
             let Some((run, at)) = self.run_of(if reverse { to - 1 } else { from }) else { return };
