@@ -75,6 +75,16 @@ pub enum OpError {
         /// The type and what was wrong.
         source: CodecError,
     },
+    /// The key holds a string that is no HyperLogLog (Redis: `WRONGTYPE Key is not a valid HyperLogLog string value.`).
+    NotHyperLogLog {
+        /// The key, cut to its first 64 bytes.
+        key: Box<[u8]>,
+    },
+    /// The key holds a HyperLogLog whose registers make no sense (Redis: `INVALIDOBJ`).
+    CorruptHyperLogLog {
+        /// The key, cut to its first 64 bytes.
+        key: Box<[u8]>,
+    },
     /// An argument is outside what the operation accepts.
     InvalidArgument(&'static str),
     /// The operation needs a part that was not enabled when the engine was built.
@@ -131,6 +141,12 @@ impl fmt::Display for OpError {
             Self::InvalidExpiry => f.write_str("invalid expire time"),
             Self::OutOfRange { offset } => write!(f, "offset {offset} is out of range"),
             Self::Codec { key, source } => write!(f, "key '{}': {source}", key.escape_ascii()),
+            Self::NotHyperLogLog { key } => {
+                write!(f, "key '{}' holds a string that is no HyperLogLog", key.escape_ascii())
+            }
+            Self::CorruptHyperLogLog { key } => {
+                write!(f, "key '{}' holds a corrupt HyperLogLog", key.escape_ascii())
+            }
             Self::InvalidArgument(what) => write!(f, "invalid argument: {what}"),
             Self::NotEnabled(what) => write!(f, "not enabled: {what}"),
             Self::Poisoned => {

@@ -21,7 +21,9 @@ mod sparse;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use sparse::{Run, runs};
+use std::ops::Range;
+
+pub(crate) use sparse::runs;
 
 /// Registers of every HyperLogLog.
 pub(crate) const REGISTERS: usize = 1 << INDEX_BITS;
@@ -69,11 +71,16 @@ pub(crate) fn empty() -> Vec<u8> {
 
 /// Looks at the header, and at the length of a dense one (I1).
 pub(crate) fn check(bytes: &[u8]) -> Result<Form, Refused> {
-    if bytes.len() < HEADER_BYTES || !bytes.starts_with(MAGIC) {
+    check_header(bytes, bytes.len())
+}
+
+/// The same, of a string of `len` bytes of which the first ones are at hand.
+pub(crate) fn check_header(header: &[u8], len: usize) -> Result<Form, Refused> {
+    if len < HEADER_BYTES || header.len() < HEADER_BYTES || !header.starts_with(MAGIC) {
         return Err(Refused::Foreign);
     }
-    match bytes[ENCODING_AT] {
-        0 if bytes.len() == DENSE_BYTES => Ok(Form::Dense),
+    match header[ENCODING_AT] {
+        0 if len == DENSE_BYTES => Ok(Form::Dense),
         1 => Ok(Form::Sparse),
         _ => Err(Refused::Foreign),
     }
@@ -113,13 +120,30 @@ pub(crate) fn raise_dense(bytes: &mut [u8], index: usize, rank: u8) -> bool {
     true
 }
 
-/// Whether adding any of these elements would change the bytes of a dense one.
-pub(crate) fn dense_would_change<'a>(bytes: &[u8], mut elements: impl Iterator<Item = &'a [u8]>) -> bool {
-    elements.any(|element| {
-        let (index, rank) = place(element);
-        dense_get(&bytes[HEADER_BYTES..], index) < rank
-    })
+/// Whether any of these registers of a dense one is lower than the rank beside it.
+pub(crate) fn dense_would_rise(bytes: &[u8], places: &[(usize, u8)]) -> bool {
+    places.iter().any(|&(index, rank)| dense_get(&bytes[HEADER_BYTES..], index) < rank)
 }
+
+/// The bytes of a dense one in which a register lies.
+pub(crate) fn dense_window(index: usize) -> Range<usize> {
+    let at = HEADER_BYTES + index * REGISTER_BITS / 8;
+    at..(at + 2).min(DENSE_BYTES)
+}
+
+/// Raises a register of which only the window is at hand.
+pub(crate) fn raise_in_window(window: &mut [u8], index: usize, rank: u8) -> bool {
+    // Four registers lie in three bytes, so a register's place in its first byte depends on its place among the four.
+    let shift = index * REGISTER_BITS % 8;
+    if get_at(window, 0, shift) >= rank {
+        return false;
+    }
+    set_at(window, 0, shift, rank);
+    true
+}
+
+/// The byte that says whether the cached count is good, and what it says when it is not.
+pub(crate) const STALE_MARK: (usize, u8) = (STALE_AT, STALE);
 
 /// Marks the cached count as stale.
 pub(crate) fn mark_stale(bytes: &mut [u8]) {
@@ -230,13 +254,19 @@ impl Registers {
 }
 
 fn dense_get(registers: &[u8], index: usize) -> u8 {
-    let (byte, shift) = (index * REGISTER_BITS / 8, index * REGISTER_BITS % 8);
+    get_at(registers, index * REGISTER_BITS / 8, index * REGISTER_BITS % 8)
+}
+
+fn dense_set(registers: &mut [u8], index: usize, value: u8) {
+    set_at(registers, index * REGISTER_BITS / 8, index * REGISTER_BITS % 8, value);
+}
+
+fn get_at(registers: &[u8], byte: usize, shift: usize) -> u8 {
     let pair = u16::from(registers[byte]) | u16::from(registers.get(byte + 1).copied().unwrap_or(0)) << 8;
     u8::try_from((pair >> shift) & u16::from(REGISTER_MAX)).expect("I4: six bits")
 }
 
-fn dense_set(registers: &mut [u8], index: usize, value: u8) {
-    let (byte, shift) = (index * REGISTER_BITS / 8, index * REGISTER_BITS % 8);
+fn set_at(registers: &mut [u8], byte: usize, shift: usize, value: u8) {
     let keep = (!(u16::from(REGISTER_MAX) << shift)).to_le_bytes();
     let bits = (u16::from(value) << shift).to_le_bytes();
     registers[byte] = registers[byte] & keep[0] | bits[0];

@@ -8,6 +8,8 @@
 //! Invariants: I1: room is reserved before a rope is changed, and then nothing fails. I2: expiry, time to idle and weight stay; a
 //! decoded object and a cached copy's metadata go. I3: effects tell what was written, where, so that they can be applied twice.
 
+use std::sync::Arc;
+
 use super::store::{content_of, grown_content_of, redraft};
 use super::{Engine, check_key, check_value};
 use crate::collections::bits::Piece;
@@ -27,7 +29,7 @@ use crate::value::{Taken, integer_text};
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum StringRef<'a> {
     Flat(&'a [u8]),
-    Rope(&'a Rope),
+    Rope(&'a Arc<Rope>),
 }
 
 /// The parts of a string that are there.
@@ -63,6 +65,14 @@ impl<'a> StringRef<'a> {
         }
     }
 
+    /// All bytes together.
+    pub(crate) fn to_vec(self) -> Vec<u8> {
+        match self {
+            Self::Flat(bytes) => bytes.to_vec(),
+            Self::Rope(rope) => rope.to_vec(),
+        }
+    }
+
     /// Reads the bytes from `at` on; what lies behind the end is zero.
     pub(crate) fn read(self, at: usize, out: &mut [u8]) {
         match self {
@@ -88,11 +98,19 @@ impl<'a> StringRef<'a> {
         }
     }
 
+    /// The bytes of a range, as they lie or copied into `spare`; `None` if all of them are absent.
+    pub(crate) fn block(self, range: std::ops::Range<usize>, spare: &'a mut [u8]) -> Option<&'a [u8]> {
+        match self {
+            Self::Rope(rope) => rope.block(range.start..range.end.min(rope.len()), spare),
+            Self::Flat(_) => self.pieces(range).next().map(|(_, bytes)| bytes),
+        }
+    }
+
     /// The most that a write asks of the allocator; for a flat string it is found out later.
     pub(crate) fn room(self, offset: usize, bytes: usize) -> usize {
         match self {
             Self::Flat(_) => 0,
-            Self::Rope(rope) => rope.room(offset, bytes),
+            Self::Rope(rope) => rope.room(offset, bytes, Arc::strong_count(rope) > 1),
         }
     }
 }
@@ -337,7 +355,7 @@ impl Engine {
 /// The bytes of a changed string, on their way into an entry.
 enum Made {
     Flat(Vec<u8>, Fresh),
-    Large(std::sync::Arc<Rope>),
+    Large(Arc<Rope>),
 }
 
 impl Made {
@@ -378,7 +396,7 @@ fn changed<R>(
         let mut rope = Rope::from_vec(bytes);
         let mut string = StringMut { store: Store::Rope(&mut rope), model, patches: None };
         let result = apply(&mut string)?;
-        return Ok((Made::Large(std::sync::Arc::new(rope)), result));
+        return Ok((Made::Large(Arc::new(rope)), result));
     }
     let mut string = StringMut { store: Store::Flat(&mut bytes), model, patches: None };
     let result = apply(&mut string)?;

@@ -3,6 +3,7 @@
 //! ```text
 //! strings.rs  GET, GETEX ..           store.rs   SET and its conditions: the one way a value comes in
 //! numbers.rs  INCR ..                 ranges.rs  APPEND, GETRANGE, SETRANGE, LCS
+//! bitmap.rs, hyperloglog.rs   SETBIT .., PFADD ..   combine.rs  BITOP, PFMERGE: strings made of strings
 //! edit.rs     changing a string in place: what ranges, bitmaps and HyperLogLogs are made of
 //! many.rs     MGET, MSET ..           keys.rs    DEL, RENAME, COPY, MOVE, OBJECT ..
 //! expiry.rs   EXPIRE, TTL ..          scan.rs    SCAN, KEYS, RANDOMKEY, prefix and range scans
@@ -16,11 +17,14 @@
 //! ```
 //! An operation parses nothing and knows no wire: it checks, reserves, changes and tells what it did.
 
+mod bitmap;
+mod combine;
 mod copies;
 pub(crate) mod edit;
 mod effects;
 mod expiry;
 mod hash;
+mod hyperloglog;
 mod keys;
 mod list;
 mod many;
@@ -39,6 +43,7 @@ mod tests;
 
 use std::sync::Arc;
 
+pub use bitmap::{BitFields, Bitmap};
 pub(crate) use copies::tags_of;
 pub use copies::{CacheOptions, Lookup};
 pub use expiry::{ExpireCondition, Ttl};
@@ -46,6 +51,7 @@ pub use hash::{
     Expiry, FieldExpiry, FieldPersist, FieldSetOptions, FieldTtl, Hash, HashEntries, HashFields, HashPage,
     HashValues, RandomEntries,
 };
+pub use hyperloglog::{HyperLogLog, RegisterRun};
 pub use keys::{Encoding, ValueType};
 pub use list::{Inserted, List, ListElements, PositionOptions};
 pub use place::{At, Key, Owned, Place};

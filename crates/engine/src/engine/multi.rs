@@ -20,7 +20,7 @@ use crate::keyspace::{Pair, Refusal};
 use crate::removal::RemovalCause;
 
 /// How often a result is computed outside of the locks before it is computed inside.
-const OPTIMISTIC_TRIES: u32 = 8;
+pub(super) const OPTIMISTIC_TRIES: u32 = 8;
 
 /// The stamp of a key that does not exist; no collection has it.
 const NO_STAMP: u64 = 0;

@@ -192,7 +192,7 @@ impl Rope {
             return;
         }
         if self.sparse.is_none() {
-            if self.chunks.is_writable(offset, offset + bytes.len()) {
+            if self.chunks.is_writable(offset, offset + bytes.len(), false) {
                 return self.chunks.overwrite(offset, bytes);
             }
             self.sparse_mut(model);
@@ -210,7 +210,7 @@ impl Rope {
             let (here, end) = (at, at + part.len());
             (at, bytes) = (end, rest);
             if !sparse.blocks.has(index) {
-                if end <= self.chunks.len() && self.chunks.is_writable(here, end) {
+                if end <= self.chunks.len() && self.chunks.is_writable(here, end, false) {
                     self.chunks.overwrite(here, part);
                     continue;
                 }
@@ -234,12 +234,12 @@ impl Rope {
         }
     }
 
-    /// The most that writing `bytes` bytes at `offset`, in one place, may ask of the allocator.
-    pub(crate) fn room(&self, offset: usize, bytes: usize) -> usize {
+    /// The most that writing `bytes` bytes at `offset`, in one place, may ask of the allocator; `shared` if the root is captured.
+    pub(crate) fn room(&self, offset: usize, bytes: usize, shared: bool) -> usize {
         let (len, end) = (self.len(), offset.saturating_add(bytes));
         let inside = offset.min(len)..end.min(len);
         let in_place = inside.is_empty()
-            || (inside.end <= self.chunks.len() && self.chunks.is_writable(inside.start, inside.end));
+            || (inside.end <= self.chunks.len() && self.chunks.is_writable(inside.start, inside.end, shared));
         let head = if self.sparse.is_none() { size_of::<Sparse>() + 64 } else { 0 };
         let blocks =
             || Blocks::room((end.saturating_sub(1) / BLOCK_BYTES).saturating_sub(offset / BLOCK_BYTES) + 1);

@@ -1,8 +1,7 @@
 //! BITOP: several strings combined bit by bit, one block at a time.
 //!
-//! A block of a source is its bytes there, fewer of them at its end, or none: what is missing is zero. Invariant: I1: a block of
-//! zeros for all sources gives zeros, except for NOT. Costs: O(bytes present), and nothing for a block whose result is known
-//! from what is absent.
+//! A block of a source is its bytes there, fewer of them at its end, or none: what is missing is zero. Costs: O(bytes present),
+//! and nothing for a block whose result is known from what is absent.
 
 /// How several bitmaps are combined (Redis: `BITOP`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,63 +36,60 @@ impl BitOperation {
         }
     }
 
-    /// Writes one block of the result over `out`; `spare` is as long. Tells whether there may be a bit set in it: `false`
+    /// Whether a block is zero for what its sources lack there.
+    pub(crate) fn lacks(self, is_there: impl Fn(usize) -> bool, sources: usize) -> bool {
+        let any_other = || (1..sources).any(&is_there);
+        match self {
+            Self::Not => false,
+            Self::And => !(0..sources).all(&is_there),
+            Self::Or | Self::Xor | Self::One => !(0..sources).any(&is_there),
+            Self::Diff => !is_there(0),
+            Self::Diff1 => !any_other(),
+            Self::AndOr => !(is_there(0) && any_other()),
+        }
+    }
+
+    /// Writes one block of the result over `out`; `spare` is as long. `false` says that it is zero for what is missing, and
     /// leaves `out` as it was.
     pub(crate) fn combine(self, sources: &[Option<&[u8]>], out: &mut [u8], spare: &mut [u8]) -> bool {
         let Some((&first, others)) = sources.split_first() else { return false };
+        if self.lacks(|index| sources[index].is_some(), sources.len()) {
+            return false;
+        }
         match self {
             Self::Not => {
                 out.fill(0xff);
                 each(out, first, |out, byte| *out = !byte);
-                true
             }
             Self::And => {
-                if sources.iter().any(Option::is_none) {
-                    return false;
-                }
                 copy(out, first);
-                for &other in others {
-                    and(out, other);
-                }
-                true
+                others.iter().for_each(|&other| and(out, other));
             }
-            Self::Or | Self::Xor => {
-                if sources.iter().all(Option::is_none) {
-                    return false;
-                }
+            Self::Or => {
                 copy(out, first);
-                for &other in others {
-                    match self {
-                        Self::Or => each(out, other, |out, byte| *out |= byte),
-                        _ => each(out, other, |out, byte| *out ^= byte),
-                    }
-                }
-                true
+                or(out, others);
+            }
+            Self::Xor => {
+                copy(out, first);
+                others.iter().for_each(|&other| each(out, other, |out, byte| *out ^= byte));
             }
             Self::Diff => {
-                if first.is_none() {
-                    return false;
-                }
                 copy(out, first);
-                for &other in others {
-                    each(out, other, |out, byte| *out &= !byte);
-                }
-                true
+                others.iter().for_each(|&other| each(out, other, |out, byte| *out &= !byte));
             }
             Self::Diff1 => {
-                any(others, out) && {
-                    each(out, first, |out, byte| *out &= !byte);
-                    true
-                }
+                out.fill(0);
+                or(out, others);
+                each(out, first, |out, byte| *out &= !byte);
             }
             Self::AndOr => {
-                first.is_some() && any(others, out) && {
-                    and(out, first);
-                    true
-                }
+                out.fill(0);
+                or(out, others);
+                and(out, first);
             }
             Self::One => one(sources, out, spare),
         }
+        true
     }
 }
 
@@ -116,22 +112,11 @@ fn and(out: &mut [u8], source: Option<&[u8]>) {
     out[source.map_or(0, <[u8]>::len)..].fill(0);
 }
 
-/// The bits of any source; `false` if none has bytes here.
-fn any(sources: &[Option<&[u8]>], out: &mut [u8]) -> bool {
-    if sources.iter().all(Option::is_none) {
-        return false;
-    }
-    out.fill(0);
-    for &source in sources {
-        each(out, source, |out, byte| *out |= byte);
-    }
-    true
+fn or(out: &mut [u8], sources: &[Option<&[u8]>]) {
+    sources.iter().for_each(|&source| each(out, source, |out, byte| *out |= byte));
 }
 
-fn one(sources: &[Option<&[u8]>], out: &mut [u8], spare: &mut [u8]) -> bool {
-    if sources.iter().all(Option::is_none) {
-        return false;
-    }
+fn one(sources: &[Option<&[u8]>], out: &mut [u8], spare: &mut [u8]) {
     // `out` collects what was seen, `spare` what was seen twice.
     out.fill(0);
     spare.fill(0);
@@ -142,5 +127,4 @@ fn one(sources: &[Option<&[u8]>], out: &mut [u8], spare: &mut [u8]) -> bool {
         }
     }
     each(out, Some(spare), |out, byte| *out &= !byte);
-    true
 }

@@ -1,5 +1,3 @@
-use std::ops::Range;
-
 use proptest::prelude::*;
 
 use super::*;
@@ -179,9 +177,16 @@ proptest! {
         promote(&mut bytes).expect("a sound one");
         prop_assert_eq!(&all(&bytes), &model);
         prop_assert_eq!(count(&bytes), before, "the form does not matter");
-        let elements: Vec<Vec<u8>> = (0..5).map(element).collect();
-        let changes = elements.iter().any(|element| { let (index, rank) = place(element); model[index] < rank });
-        prop_assert_eq!(dense_would_change(&bytes, elements.iter().map(Vec::as_slice)), changes);
+        let places: Vec<(usize, u8)> = (0..5).map(|number| place(&element(number))).collect();
+        let rises = places.iter().any(|&(index, rank)| model[index] < rank);
+        prop_assert_eq!(dense_would_rise(&bytes, &places), rises);
+        let mut whole = bytes.clone();
+        for (index, rank) in places {
+            let window = dense_window(index);
+            let rose = raise_in_window(&mut bytes[window], index, rank);
+            prop_assert_eq!(rose, raise_dense(&mut whole, index, rank));
+        }
+        prop_assert_eq!(bytes, whole);
     }
 
     /// Whatever follows the header, nothing panics, and counting and merging agree on what is sound.

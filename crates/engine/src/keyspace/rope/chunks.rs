@@ -57,7 +57,7 @@ impl Chunks {
     /// The same, to change it; copied if a capture holds it.
     pub(super) fn as_mut_slice(&mut self) -> Option<&mut [u8]> {
         match self.list.as_mut_slice() {
-            [only] if writable(only) => Some(unshared(only)),
+            [only] if writable(only, false) => Some(unshared(only)),
             _ => None,
         }
     }
@@ -102,11 +102,12 @@ impl Chunks {
         bytes + last + (self.list.len() + chunks) * 64
     }
 
-    /// Whether these bytes, which lie inside, can be overwritten without copying much.
-    pub(super) fn is_writable(&self, from: usize, to: usize) -> bool {
+    /// Whether these bytes, which lie inside, can be overwritten without copying much; `shared` says that the whole list is
+    /// about to be copied from a capture, which then holds every chunk.
+    pub(super) fn is_writable(&self, from: usize, to: usize, shared: bool) -> bool {
         let first = self.ends.partition_point(|&end| end <= from);
         let chunks = self.list.iter().zip(&self.ends).skip(first);
-        chunks.take_while(|(chunk, end)| *end - chunk.len() < to).all(|(chunk, _)| writable(chunk))
+        chunks.take_while(|(chunk, end)| *end - chunk.len() < to).all(|(chunk, _)| writable(chunk, shared))
     }
 
     /// Overwrites from `offset` on, inside the string.
@@ -161,8 +162,8 @@ fn size_of_capacity(capacity: usize) -> usize {
     (capacity / CHUNK_BYTES_MIN).trailing_zeros() as usize
 }
 
-fn writable(chunk: &Arc<Vec<u8>>) -> bool {
-    chunk.capacity() <= COPY_BYTES_MAX || Arc::strong_count(chunk) == 1
+fn writable(chunk: &Arc<Vec<u8>>, shared: bool) -> bool {
+    chunk.capacity() <= COPY_BYTES_MAX || (!shared && Arc::strong_count(chunk) == 1)
 }
 
 /// The chunk for its owner alone. A copy has the capacity of the original (I3).

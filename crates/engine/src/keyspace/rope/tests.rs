@@ -71,13 +71,13 @@ proptest! {
             let mut room = 0;
             match step {
                 Step::Append(bytes) => {
-                    room = rope.room(rope.len(), bytes.len());
+                    room = rope.room(rope.len(), bytes.len(), Arc::strong_count(&rope) > 1);
                     Arc::make_mut(&mut rope).append(&bytes);
                     model.extend_from_slice(&bytes);
                 }
                 Step::Write(at, bytes) => {
                     if !bytes.is_empty() {
-                        room = rope.room(at, bytes.len()) + rope.grow_room(at);
+                        room = rope.room(at, bytes.len(), Arc::strong_count(&rope) > 1) + rope.grow_room(at);
                         Arc::make_mut(&mut rope).write(at, &bytes, MODEL);
                         model.resize(model.len().max(at + bytes.len()), 0);
                         model[at..at + bytes.len()].copy_from_slice(&bytes);
