@@ -78,14 +78,7 @@ pub use collections::stream::log::TrimTo;
 pub use config::Builder;
 pub use effect::{Delta, Effect, End, StreamDelta};
 pub use engine::{
-    AddCount, Aggregate, At, Budget, CacheOptions, CombineOptions, CommonRun, CommonSubsequence, Encoding, Engine, ExpireCondition, Expiry, FieldExpiry, FieldPersist, FieldSetOptions, FieldTtl, Hash, HashEntries, HashFields, HashPage, HashValues, Inserted, Key, List, ListElements, Lookup, Maintenance, Owned, Place, PositionOptions, RandomEntries, Remaining, ScanOptions, ScanPage, ScoreEnd, ScoredMembers, ScoredPage, SetOptions, SetOutcome, SortedSet, Ttl, ValueType,
-    At, Budget, CacheOptions, CommonRun, CommonSubsequence, Encoding, Engine, ExpireCondition, Expiry,
-    FieldExpiry, FieldPersist, FieldSetOptions, FieldTtl, Hash, HashEntries, HashFields, HashPage,
-    HashValues, Inserted, Key, List, ListElements, Lookup, Maintenance, Owned, Place, PositionOptions,
-    RandomEntries, Remaining, ScanOptions, ScanPage, SetOptions, SetOutcome, Ttl, ValueType,
-    At, BitFields, Bitmap, Budget, CacheOptions, CommonRun, CommonSubsequence, Encoding, Engine,
-    ExpireCondition, HyperLogLog, Key, Lookup, Maintenance, Owned, Place, RegisterRun, Remaining,
-    ScanOptions, ScanPage, SetOptions, SetOutcome, Ttl, ValueType,
+    AddCount, Aggregate, At, BitFields, Bitmap, Budget, CacheOptions, CombineOptions, CommonRun, CommonSubsequence, Encoding, Engine, ExpireCondition, Expiry, FieldExpiry, FieldPersist, FieldSetOptions, FieldTtl, Hash, HashEntries, HashFields, HashPage, HashValues, HyperLogLog, Inserted, Key, List, ListElements, Lookup, Maintenance, Owned, Place, PositionOptions, RandomEntries, RegisterRun, Remaining, ScanOptions, ScanPage, ScoreEnd, ScoredMembers, ScoredPage, SetOptions, SetOutcome, SortedSet, Ttl, ValueType,
 };
 pub use error::{ConfigError, LENGTH_BYTES_MAX, LoadError, OpError};
 pub use eviction::{Admission, Policy};
