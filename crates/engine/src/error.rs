@@ -59,6 +59,13 @@ pub enum OpError {
     },
     /// The key does not exist, and the operation needs it (Redis: `ERR no such key`).
     NoSuchKey,
+    /// The stream has no consumer group of this name, or does not exist (Redis: `NOGROUP`).
+    NoSuchGroup {
+        /// The key, cut to its first 64 bytes.
+        key: Box<[u8]>,
+        /// The group's name, cut to its first 64 bytes.
+        group: Box<[u8]>,
+    },
     /// Source and target of the operation are the same object.
     SameObject,
     /// An expiry lies outside the representable range (Redis: `ERR invalid expire time`).
@@ -104,6 +111,11 @@ impl OpError {
         Self::wrong_type(key, ValueType::String, found.body.value_type())
     }
 
+    #[cold]
+    pub(crate) fn no_such_group(key: &[u8], group: &[u8]) -> Self {
+        Self::NoSuchGroup { key: shown(key), group: shown(group) }
+    }
+
     pub(crate) fn codec(key: &[u8], source: CodecError) -> Self {
         Self::Codec { key: shown(key), source }
     }
@@ -137,6 +149,9 @@ impl fmt::Display for OpError {
                 write!(f, "database {index} is out of range, there are {databases}")
             }
             Self::NoSuchKey => f.write_str("no such key"),
+            Self::NoSuchGroup { key, group } => {
+                write!(f, "key '{}' has no consumer group '{}'", key.escape_ascii(), group.escape_ascii())
+            }
             Self::SameObject => f.write_str("source and destination objects are the same"),
             Self::InvalidExpiry => f.write_str("invalid expire time"),
             Self::OutOfRange { offset } => write!(f, "offset {offset} is out of range"),

@@ -25,7 +25,7 @@ pub(crate) mod log;
 mod names;
 mod nodes;
 pub(crate) mod reading;
-mod replay;
+pub(crate) mod replay;
 mod sorted;
 mod varint;
 

@@ -12,6 +12,8 @@
 //! multi.rs    several collections at once: captures, STORE, moves
 //! effects.rs  effects taken and applied, the digest of the state
 //! list.rs     lists                   sorted_set.rs  sorted sets
+//! list.rs     lists
+//! stream.rs   XADD, XRANGE, XREAD, XTRIM ..; stream/ has the groups: XREADGROUP, XACK, XCLAIM, XINFO ..
 //! copies.rs   tokens, insert_if, invalidation, pins: what a tier in front of a remote needs
 //! service.rs  limits, statistics, maintenance
 //! ```
@@ -36,6 +38,7 @@ mod scan;
 pub(crate) mod service;
 mod sorted_set;
 pub(crate) mod store;
+mod stream;
 mod strings;
 
 #[cfg(test)]
@@ -60,6 +63,11 @@ pub use scan::{ScanOptions, ScanPage};
 pub use service::{Budget, Maintenance, Remaining};
 pub use sorted_set::{AddCount, Aggregate, CombineOptions, ScoreEnd, ScoredMembers, ScoredPage, SortedSet};
 pub use store::{SetOptions, SetOutcome};
+pub use stream::{
+    AddOptions, AutoClaimed, ClaimOptions, ConsumerDetails, ConsumerInfo, GroupDetails, GroupInfo,
+    GroupOptions, GroupPosition, GroupReadOptions, PendingEntry, PendingQuery, PendingSummary, Stream,
+    StreamDetails, StreamEntries, StreamGroup, StreamInfo, StreamMeta, Trim,
+};
 
 use crate::config::{Builder, Settings};
 use crate::error::{LENGTH_BYTES_MAX, OpError};

@@ -209,45 +209,58 @@ impl Log {
     }
 }
 
-/// Walks over the entries of a captured log, a block at a time, in either direction.
+/// Walks over the entries of a captured log, a part of a block at a time, in either direction.
 #[derive(Debug, Clone)]
 pub(crate) struct Entries {
     log: Log,
     /// What is left to be read; `None` when it is exhausted.
     range: Option<RangeInclusive<StreamId>>,
     backwards: bool,
+    /// Entries to be read out at once: few at first, as often few are wanted.
+    part: usize,
     ready: std::vec::IntoIter<StreamEntry>,
 }
+
+/// How many entries are read out first.
+const FIRST_PART: usize = 8;
 
 impl Entries {
     pub(crate) fn new(log: Log, range: RangeInclusive<StreamId>, backwards: bool) -> Self {
         let range = Some(range).filter(|range| !range.is_empty());
-        Self { log, range, backwards, ready: Vec::new().into_iter() }
+        Self { log, range, backwards, part: FIRST_PART, ready: Vec::new().into_iter() }
     }
 
-    /// Reads the entries of the next block that has some in the range.
+    /// Reads the next entries in the range, all from one block.
     fn refill(&mut self) -> Option<()> {
-        let range = self.range.take()?;
+        let (start, end) = self.range.take()?.into_inner();
         let blocks = &self.log.blocks;
-        let (start, end) = (*range.start(), *range.end());
         let mut number = if self.backwards { blocks.seek(end)? } else { blocks.seek(start).unwrap_or(0) };
         loop {
             let block = blocks.leaf(number)?;
             let inside =
                 block.walk().skip_while(|entry| entry.id < start).take_while(|entry| entry.id <= end);
-            let mut found: Vec<StreamEntry> = inside.map(EntryRef::to_entry).collect();
-            let (first, last) = (block.base(), block.newest());
-            if self.backwards {
-                found.reverse();
-                self.range = first.previous().filter(|&end| start <= end).map(|end| start..=end);
+            let found: Vec<StreamEntry> = if self.backwards {
+                let inside: Vec<EntryRef<'_>> = inside.collect();
+                inside.into_iter().rev().take(self.part).map(EntryRef::to_entry).collect()
             } else {
-                self.range = last.next().filter(|&start| start <= end).map(|start| start..=end);
-            }
-            if !found.is_empty() {
+                inside.take(self.part).map(EntryRef::to_entry).collect()
+            };
+            if let Some(last) = found.last() {
+                let rest = if self.backwards {
+                    last.id.previous().map(|end| start..=end)
+                } else {
+                    last.id.next().map(|start| start..=end)
+                };
+                self.range = rest.filter(|rest| !rest.is_empty());
+                self.part = usize::MAX;
                 self.ready = found.into_iter();
                 return Some(());
             }
-            self.range.as_ref()?;
+            // Nothing of the range in this block: it can only begin in the next one, or end in the one before.
+            let beyond = if self.backwards { block.base() < start } else { block.newest() > end };
+            if beyond {
+                return None;
+            }
             number = if self.backwards { number.checked_sub(1)? } else { number + 1 };
         }
     }
