@@ -15,6 +15,7 @@
 //! Cost, n members: contains, add, remove O(log n) in Ints, O(n) of at most a few KiB in Packed, O(1) in Table; a random
 //! member O(1), in Packed O(n); `clone` of a Table O(1), of the others a copy.
 
+pub(crate) mod algebra;
 mod ints;
 mod members;
 #[cfg(test)]

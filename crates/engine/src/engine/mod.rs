@@ -14,6 +14,7 @@
 //! list.rs     lists                   sorted_set.rs  sorted sets
 //! list.rs     lists
 //! stream.rs   XADD, XRANGE, XREAD, XTRIM ..; stream/ has the groups: XREADGROUP, XACK, XCLAIM, XINFO ..
+//! list.rs     lists                      set.rs     sets
 //! copies.rs   tokens, insert_if, invalidation, pins: what a tier in front of a remote needs
 //! service.rs  limits, statistics, maintenance
 //! ```
@@ -37,6 +38,7 @@ mod ranges;
 mod scan;
 pub(crate) mod service;
 mod sorted_set;
+mod set;
 pub(crate) mod store;
 mod stream;
 mod strings;
@@ -62,6 +64,7 @@ pub use ranges::{CommonRun, CommonSubsequence};
 pub use scan::{ScanOptions, ScanPage};
 pub use service::{Budget, Maintenance, Remaining};
 pub use sorted_set::{AddCount, Aggregate, CombineOptions, ScoreEnd, ScoredMembers, ScoredPage, SortedSet};
+pub use set::{RandomMembers, Set, SetMembers, SetPage};
 pub use store::{SetOptions, SetOutcome};
 pub use stream::{
     AddOptions, AutoClaimed, ClaimOptions, ConsumerDetails, ConsumerInfo, GroupDetails, GroupInfo,

@@ -175,9 +175,11 @@ impl Engine {
             });
         }
         core.write_pair((self.db, from), (self.db, to), |mut pair: Pair<'_, '_, '_>| {
-            let size = pair.at_source(|source| {
-                Ok::<_, Refusal>(source.collection::<B>(hashes[0], from)?.and_then(&mut look))
+            let seen = pair.at_source(|source| {
+                Ok::<_, Refusal>(source.collection::<B>(hashes[0], from)?.map(&mut look))
             })?;
+            // Without a source nothing is asked of the target, not even its type.
+            let Some(size) = seen else { return Ok(None) };
             let spare = pair.at_source(|source| source.existing(hashes[0], from).map(|old| old.address));
             pair.at_target(|target| target.collection::<B>(hashes[1], to).map(|_| ()))?;
             let Some(size) = size else { return Ok(None) };

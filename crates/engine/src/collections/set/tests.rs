@@ -248,3 +248,83 @@ fn a_capture_is_recognised_until_the_set_changes() {
         assert!(!set.is_same(&capture));
     }
 }
+
+#[test]
+fn algebra_agrees_with_the_model() {
+    let mut random = Random::new(11);
+    for round in 0..300u32 {
+        let rules = if round % 3 == 0 { rules(8, 8, 4) } else { rules(512, 128, 64) };
+        let (mut sets, mut models) = (Vec::new(), Vec::new());
+        for _ in 0..1 + random.below(4) {
+            let (mut set, mut model) = (Set::empty(&rules), Model::new());
+            let (count, spread) =
+                (random.below(if round % 7 == 0 { 2_000 } else { 30 }), 1 + random.below(2_500));
+            for _ in 0..count {
+                let number = random.below(spread);
+                let member = if number % 5 == 4 { format!("m{number}") } else { number.to_string() };
+                set.add(member.as_bytes(), &rules);
+                model.insert(member.into_bytes());
+            }
+            sets.push((random.below(12) > 0).then_some(set));
+            models.push(if sets.last().unwrap().is_some() { model } else { Model::new() });
+        }
+        let lent: Vec<Option<&Set>> = sets.iter().map(Option::as_ref).collect();
+        let (first, others) = models.split_first().unwrap();
+        let both = |one: &Model, other: &Model| one.intersection(other).cloned().collect::<Model>();
+        let (mut inter, mut union, mut diff) = (first.clone(), first.clone(), first.clone());
+        for other in others {
+            inter = both(&inter, other);
+            union.extend(other.iter().cloned());
+            diff.retain(|member| !other.contains(member));
+        }
+        for (result, wanted) in [
+            (Set::intersection(&lent, &rules), &inter),
+            (Set::union(&lent, &rules), &union),
+            (Set::difference(&lent, &rules), &diff),
+        ] {
+            result.validate(&rules);
+            assert_eq!(&all(&result), wanted);
+            let ints = wanted.iter().all(|member| parse_i64(member).is_some());
+            assert!(
+                !(ints && wanted.len() <= ints_max(&rules.limits)) || result.encoding() == Encoding::Intset
+            );
+        }
+        let mut seen = Model::new();
+        algebra::subtract(&lent, |member| assert!(seen.insert(member.to_vec())));
+        assert_eq!(seen, diff);
+        let mut few = 0;
+        algebra::intersect(&lent, |member| {
+            few += 1;
+            assert!(inter.contains(member));
+            few < 3
+        });
+        assert_eq!(few, inter.len().min(3));
+    }
+}
+
+#[test]
+fn samples_are_even_and_never_repeat() {
+    // Drawn one by one, by a walk, and from a small set.
+    for (rules, count, wanted) in
+        [(rules(0, 0, 0), 40, 10), (rules(0, 0, 0), 40, 20), (rules(512, 128, 64), 40, 10)]
+    {
+        let set = of(&rules, 0..count);
+        let mut random = Random::new(2);
+        let mut drawn = vec![0u32; 40];
+        for _ in 0..20_000 {
+            let sample = set.sample(wanted, &mut random);
+            let unique: BTreeSet<_> = sample.iter().collect();
+            assert_eq!((sample.len(), unique.len()), (wanted, wanted));
+            for member in sample.iter() {
+                drawn[usize::try_from(parse_i64(member).unwrap()).unwrap()] += 1;
+            }
+        }
+        #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+        let (rate, rounds) = (wanted as f64 / 40.0, 20_000.0);
+        let deviation = (rounds * rate * (1.0 - rate)).sqrt();
+        for &times in &drawn {
+            assert!((f64::from(times) - rounds * rate).abs() < 5.0 * deviation, "{drawn:?}");
+        }
+        assert_eq!(set.sample(1_000, &mut random).len(), 40);
+    }
+}
