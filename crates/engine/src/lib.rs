@@ -85,6 +85,12 @@ pub use engine::{
     HashValues, Inserted, Key, List, ListElements, Lookup, Maintenance, Owned, Place, PositionOptions,
     RandomEntries, RandomMembers, Remaining, ScanOptions, ScanPage, Set, SetMembers, SetOptions, SetOutcome,
     SetPage, Ttl, ValueType,
+    AddCount, Aggregate, At, BitFields, Bitmap, Budget, CacheOptions, CombineOptions, CommonRun,
+    CommonSubsequence, Encoding, Engine, ExpireCondition, Expiry, FieldExpiry, FieldPersist, FieldSetOptions,
+    FieldTtl, Hash, HashEntries, HashFields, HashPage, HashValues, HyperLogLog, Inserted, Key, List,
+    ListElements, Lookup, Maintenance, Owned, Place, PositionOptions, RandomEntries, RandomMembers,
+    RegisterRun, Remaining, ScanOptions, ScanPage, ScoreEnd, ScoredMembers, ScoredPage, Set, SetMembers,
+    SetOptions, SetOutcome, SetPage, SortedSet, Ttl, ValueType,
 };
 pub use error::{ConfigError, LENGTH_BYTES_MAX, LoadError, OpError};
 pub use eviction::{Admission, Policy};

@@ -10,6 +10,7 @@ mod hash;
 mod hyperloglog;
 mod keys;
 mod list;
+mod scan_args;
 mod server;
 mod set;
 mod sort;

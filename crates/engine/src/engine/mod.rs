@@ -37,8 +37,8 @@ pub(crate) mod place;
 mod ranges;
 mod scan;
 pub(crate) mod service;
-mod sorted_set;
 mod set;
+mod sorted_set;
 pub(crate) mod store;
 mod stream;
 mod strings;
@@ -63,8 +63,8 @@ pub use place::{At, Key, Owned, Place};
 pub use ranges::{CommonRun, CommonSubsequence};
 pub use scan::{ScanOptions, ScanPage};
 pub use service::{Budget, Maintenance, Remaining};
-pub use sorted_set::{AddCount, Aggregate, CombineOptions, ScoreEnd, ScoredMembers, ScoredPage, SortedSet};
 pub use set::{RandomMembers, Set, SetMembers, SetPage};
+pub use sorted_set::{AddCount, Aggregate, CombineOptions, ScoreEnd, ScoredMembers, ScoredPage, SortedSet};
 pub use store::{SetOptions, SetOutcome};
 pub use stream::{
     AddOptions, AutoClaimed, ClaimOptions, ConsumerDetails, ConsumerInfo, GroupDetails, GroupInfo,

@@ -74,6 +74,19 @@ pub struct RandomMembers<M> {
 }
 
 impl<M> RandomMembers<M> {
+    /// Returns whether there is nothing to draw from.
+    ///
+    /// # Examples
+    /// ```
+    /// let engine = larder::Engine::new();
+    /// assert!(engine.set_of::<String>("fruits").random_repeating()?.is_empty());
+    /// # Ok::<(), larder::OpError>(())
+    /// ```
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.body.as_ref().is_none_or(|body| body.len() == 0)
+    }
+
     /// Lends the stored bytes of one more member, without decoding them; `None` for an empty set.
     ///
     /// # Examples
