@@ -14,6 +14,7 @@ mod failures;
 mod growth;
 mod keys;
 mod limits;
+mod lists;
 mod model;
 mod redis;
 mod steps;

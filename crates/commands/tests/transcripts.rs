@@ -1,0 +1,28 @@
+//! Sessions recorded from redis-server 7.0.15, replayed: every reply must be the same to the byte.
+//!
+//! A file has two lines for a command: its words, and the reply with `|` for each line break. `""` is the empty word.
+
+use larder::Engine;
+use larder_commands::{RespSink, Session, execute};
+
+fn replay(transcript: &str) {
+    let engine = Engine::new();
+    let mut session = Session::new();
+    let mut lines = transcript.lines();
+    let mut count = 0;
+    while let (Some(command), Some(expected)) = (lines.next(), lines.next()) {
+        let words: Vec<&[u8]> =
+            command.split(' ').map(|word| if word == "\"\"" { b"" } else { word.as_bytes() }).collect();
+        let mut reply = Vec::new();
+        execute(&engine, &mut session, &words, &mut RespSink::new(&mut reply));
+        let reply = String::from_utf8_lossy(&reply).replace("\r\n", "|");
+        assert_eq!(reply, expected, "{command}");
+        count += 1;
+    }
+    assert!(count > 50, "the transcript was read");
+}
+
+#[test]
+fn lists() {
+    replay(include_str!("transcripts/list.txt"));
+}
