@@ -26,3 +26,8 @@ fn replay(transcript: &str) {
 fn lists() {
     replay(include_str!("transcripts/list.txt"));
 }
+
+#[test]
+fn sorting() {
+    replay(include_str!("transcripts/sort.txt"));
+}

@@ -15,6 +15,7 @@
 //! list.rs     lists
 //! stream.rs   XADD, XRANGE, XREAD, XTRIM ..; stream/ has the groups: XREADGROUP, XACK, XCLAIM, XINFO ..
 //! list.rs     lists                      set.rs     sets
+//! sort.rs     SORT
 //! copies.rs   tokens, insert_if, invalidation, pins: what a tier in front of a remote needs
 //! service.rs  limits, statistics, maintenance
 //! ```
@@ -39,6 +40,7 @@ mod scan;
 pub(crate) mod service;
 mod set;
 mod sorted_set;
+mod sort;
 pub(crate) mod store;
 mod stream;
 mod strings;
@@ -65,6 +67,7 @@ pub use scan::{ScanOptions, ScanPage};
 pub use service::{Budget, Maintenance, Remaining};
 pub use set::{RandomMembers, Set, SetMembers, SetPage};
 pub use sorted_set::{AddCount, Aggregate, CombineOptions, ScoreEnd, ScoredMembers, ScoredPage, SortedSet};
+pub use sort::SortOptions;
 pub use store::{SetOptions, SetOutcome};
 pub use stream::{
     AddOptions, AutoClaimed, ClaimOptions, ConsumerDetails, ConsumerInfo, GroupDetails, GroupInfo,
