@@ -84,6 +84,12 @@ pub use engine::{
     FieldExpiry, FieldPersist, FieldSetOptions, FieldTtl, Hash, HashEntries, HashFields, HashPage,
     HashValues, Inserted, Key, List, ListElements, Lookup, Maintenance, Owned, Place, PositionOptions,
     RandomEntries, Remaining, ScanOptions, ScanPage, SetOptions, SetOutcome, SortOptions, Ttl, ValueType,
+    AddCount, Aggregate, At, BitFields, Bitmap, Budget, CacheOptions, CombineOptions, CommonRun,
+    CommonSubsequence, Encoding, Engine, ExpireCondition, Expiry, FieldExpiry, FieldPersist, FieldSetOptions,
+    FieldTtl, Hash, HashEntries, HashFields, HashPage, HashValues, HyperLogLog, Inserted, Key, List,
+    ListElements, Lookup, Maintenance, Owned, Place, PositionOptions, RandomEntries, RegisterRun, Remaining,
+    ScanOptions, ScanPage, ScoreEnd, ScoredMembers, ScoredPage, SetOptions, SetOutcome, SortOptions,
+    SortedSet, Ttl, ValueType,
 };
 pub use error::{ConfigError, LENGTH_BYTES_MAX, LoadError, OpError};
 pub use eviction::{Admission, Policy};

@@ -17,6 +17,7 @@ mod limits;
 mod lists;
 mod model;
 mod redis;
+mod sorts;
 mod steps;
 mod strings;
 mod time;
