@@ -41,7 +41,6 @@ pub(crate) mod service;
 mod set;
 mod sorted_set;
 mod sort;
-mod sorted_set;
 pub(crate) mod store;
 mod stream;
 mod strings;
@@ -69,7 +68,6 @@ pub use service::{Budget, Maintenance, Remaining};
 pub use set::{RandomMembers, Set, SetMembers, SetPage};
 pub use sorted_set::{AddCount, Aggregate, CombineOptions, ScoreEnd, ScoredMembers, ScoredPage, SortedSet};
 pub use sort::SortOptions;
-pub use sorted_set::{AddCount, Aggregate, CombineOptions, ScoreEnd, ScoredMembers, ScoredPage, SortedSet};
 pub use store::{SetOptions, SetOutcome};
 pub use stream::{
     AddOptions, AutoClaimed, ClaimOptions, ConsumerDetails, ConsumerInfo, GroupDetails, GroupInfo,
