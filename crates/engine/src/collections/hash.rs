@@ -311,6 +311,13 @@ impl Body for Hash {
         }
     }
 
+    fn reads_clock(&self) -> bool {
+        match &self.form {
+            Form::Small(small) => small.has_times(),
+            Form::Large(table) => table.timed() > 0,
+        }
+    }
+
     fn next_deadline_ms(&self) -> Option<u64> {
         match &self.form {
             Form::Small(small) => small.next_deadline_ms(),

@@ -20,7 +20,7 @@ use super::place::{self, At, Key, Owned, Place};
 use super::{Engine, check_value};
 use crate::clock::UnixMillis;
 use crate::collections::Body as _;
-use crate::collections::hash::{Hash as Body, is_live};
+use crate::collections::hash::{Entry, Hash as Body, is_live};
 use crate::collections::packed::Packed;
 use crate::collections::string::long_double::{FloatSumError, LongDouble, add_texts};
 use crate::collections::string::number::parse_i64;
@@ -303,7 +303,7 @@ impl<F: Element, V: Element, P: Place> Hash<F, V, P> {
         let stored = self.change(Absent::Create, room(&pairs), |change| {
             let mut stored = false;
             for (field, value) in in_pairs(&pairs) {
-                if change.body.get(field, change.now_ms()).is_none() {
+                if live(change, field).is_none() {
                     stored = put(change, field, value, None);
                 }
             }
@@ -396,7 +396,7 @@ impl<F: Element, V: Element, P: Place> Hash<F, V, P> {
         let taken = self.change(Absent::Skip, 0, |change| {
             let mut taken = Vec::with_capacity(fields.len());
             for field in &fields {
-                taken.push(change.body.get(field, change.now_ms()).map(|entry| Value::copy(entry.value)));
+                taken.push(live(change, field).map(|entry| Value::copy(entry.value)));
                 remove(change, field);
             }
             Ok(taken)
@@ -422,7 +422,7 @@ impl<F: Element, V: Element, P: Place> Hash<F, V, P> {
     pub fn incr_by(&self, field: impl Arg<F>, by: i64) -> Result<i64, OpError> {
         self.with(field, |field| {
             let sum = self.change(Absent::Create, field.len() + FIELD_ROOM_BYTES, |change| {
-                let old = change.body.get(field, change.now_ms());
+                let old = live(change, field);
                 let number = old.map_or(Some(0), |old| parse_i64(old.value)).ok_or(OpError::NotAnInteger)?;
                 let deadline = old.and_then(|old| old.deadline_ms);
                 let sum = number.checked_add(by).ok_or(OpError::Overflow)?;
@@ -457,7 +457,7 @@ impl<F: Element, V: Element, P: Place> Hash<F, V, P> {
         self.with(field, |field| {
             let room = field.len() + by.len() + FIELD_ROOM_BYTES;
             let sum = self.change(Absent::Create, room, |change| {
-                let old = change.body.get(field, change.now_ms());
+                let old = live(change, field);
                 let sum = add_texts(old.map_or(b"0", |old| old.value), by).map_err(|error| match error {
                     FloatSumError::NotAFloat => OpError::NotAFloat,
                     FloatSumError::NotFinite => OpError::Overflow,
@@ -551,9 +551,20 @@ fn in_pairs(packed: &Packed) -> impl Iterator<Item = (&[u8], &[u8])> {
     std::iter::from_fn(move || entries.next().zip(entries.next()))
 }
 
+/// The present time, as far as the body asks for it: any will do where no field has a deadline.
+fn time_of(change: &mut Change<'_, Body>) -> u64 {
+    if change.body.reads_clock() { change.now_ms() } else { 0 }
+}
+
+/// A field that is not past its deadline.
+fn live<'c>(change: &'c mut Change<'_, Body>, field: &[u8]) -> Option<Entry<'c>> {
+    let now = time_of(change);
+    change.body.get(field, now)
+}
+
 /// Gives a field a value and a deadline; tells whether it was not there before.
 fn put(change: &mut Change<'_, Body>, field: &[u8], value: &[u8], deadline_ms: Option<u64>) -> bool {
-    let now = change.now_ms();
+    let now = time_of(change);
     let (body, rules, _) = change.parts();
     let had = body.put(field, value, deadline_ms, rules);
     change.emit(|| Delta::HashPut {
@@ -566,14 +577,15 @@ fn put(change: &mut Change<'_, Body>, field: &[u8], value: &[u8], deadline_ms: O
 
 /// Takes a field out; tells whether it was there.
 fn remove(change: &mut Change<'_, Body>, field: &[u8]) -> bool {
+    let now = time_of(change);
     let Some(deadline) = change.body.remove(field) else { return false };
     change.emit(|| Delta::HashRemove { field: field.into() });
-    is_live(deadline, change.now_ms())
+    is_live(deadline, now)
 }
 
 /// Takes out some of the fields past their deadline.
 fn sweep(change: &mut Change<'_, Body>) {
-    let now = change.now_ms();
+    let now = time_of(change);
     if !change.body.is_due(now) {
         return;
     }

@@ -12,6 +12,7 @@ mod doors;
 mod exact;
 mod failures;
 mod growth;
+mod hashes;
 mod keys;
 mod limits;
 mod lists;

@@ -38,6 +38,10 @@ impl Small {
         [self.pairs.heap_bytes(), self.times.as_ref().map_or(0, Times::heap_bytes)]
     }
 
+    pub(super) fn has_times(&self) -> bool {
+        self.times.is_some()
+    }
+
     pub(super) fn next_deadline_ms(&self) -> Option<u64> {
         self.times.as_ref().and_then(Times::earliest)
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Body, FIELD_ROOM_BYTES, Hash, in_pairs, put, remove, room};
+use super::{Body, FIELD_ROOM_BYTES, Hash, in_pairs, live, put, remove, room, time_of};
 use crate::Ttl;
 use crate::clock::UnixMillis;
 use crate::collections::packed::Packed;
@@ -221,7 +221,7 @@ impl<F: Element, V: Element, P: Place> Hash<F, V, P> {
     ) -> Result<Vec<FieldPersist>, OpError> {
         let fields = self.packed(fields)?;
         let told = self.change(Absent::Skip, times_room(&fields), |change| {
-            let one = |field| match change.body.get(field, change.now_ms()).map(|entry| entry.deadline_ms) {
+            let one = |field| match live(change, field).map(|entry| entry.deadline_ms) {
                 None => FieldPersist::NoField,
                 Some(None) => FieldPersist::NoDeadline,
                 Some(Some(_)) => {
@@ -251,11 +251,36 @@ impl<F: Element, V: Element, P: Place> Hash<F, V, P> {
     /// # Ok::<(), larder::OpError>(())
     /// ```
     pub fn ttl(&self, field: impl Arg<F>) -> Result<Ttl, OpError> {
-        Ok(match self.expire_times([field])?.pop().flatten() {
-            None => Ttl::Absent,
-            Some(None) => Ttl::Never,
-            Some(Some(at)) => Ttl::After(at.saturating_since(UnixMillis(self.now_ms()))),
-        })
+        Ok(self.ttls([field])?.pop().unwrap_or(Ttl::Absent))
+    }
+
+    /// Returns how long several fields will live, in their order.
+    ///
+    /// **Command** `HTTL`, `HPTTL`. **Complexity** O(k), k the fields.
+    ///
+    /// # Errors
+    /// As [`ttl`](Self::ttl).
+    ///
+    /// # Examples
+    /// ```
+    /// use larder::Ttl;
+    /// let engine = larder::Engine::new();
+    /// let user = engine.hash::<String, String>("user:7");
+    /// user.set("name", "Ann")?;
+    /// assert_eq!(user.ttls(["name", "other"])?, [Ttl::Never, Ttl::Absent]);
+    /// # Ok::<(), larder::OpError>(())
+    /// ```
+    pub fn ttls<A: Arg<F>>(&self, fields: impl IntoIterator<Item = A>) -> Result<Vec<Ttl>, OpError> {
+        let fields = self.packed(fields)?;
+        let ttls = self.read(|body, now| {
+            let ttl = |field| match body.get(field, now).map(|entry| entry.deadline_ms) {
+                None => Ttl::Absent,
+                Some(None) => Ttl::Never,
+                Some(Some(at)) => Ttl::After(Duration::from_millis(at.saturating_sub(now))),
+            };
+            fields.iter().map(ttl).collect()
+        })?;
+        Ok(ttls.unwrap_or_else(|| vec![Ttl::Absent; fields.len()]))
     }
 
     /// Returns when fields expire: `None` for one that is not there, `Some(None)` for one that lives for ever.
@@ -314,7 +339,7 @@ impl<F: Element, V: Element, P: Place> Hash<F, V, P> {
         let values = self.change(Absent::Skip, times_room(&fields), |change| {
             let mut values = Vec::with_capacity(fields.len());
             for field in &fields {
-                values.push(change.body.get(field, change.now_ms()).map(|entry| Value::copy(entry.value)));
+                values.push(live(change, field).map(|entry| Value::copy(entry.value)));
                 match deadline {
                     Some(at) => {
                         expire(change, field, at, ExpireCondition::Always);
@@ -386,8 +411,8 @@ fn times_room(fields: &Packed) -> usize {
 }
 
 /// Whether the conditions of HSETEX are met.
-fn is_met(change: &Change<'_, Body>, pairs: &Packed, options: FieldSetOptions) -> bool {
-    let now = change.now_ms();
+fn is_met(change: &mut Change<'_, Body>, pairs: &Packed, options: FieldSetOptions) -> bool {
+    let now = time_of(change);
     let exists = |field| change.body.get(field, now).is_some();
     let mut fields = in_pairs(pairs).map(|(field, _)| field);
     let fields_fit = match options.fields {
@@ -418,7 +443,7 @@ fn expire(change: &mut Change<'_, Body>, field: &[u8], at: u64, condition: Expir
 }
 
 fn persist(change: &mut Change<'_, Body>, field: &[u8]) {
-    if change.body.get(field, change.now_ms()).is_some_and(|entry| entry.deadline_ms.is_some()) {
+    if live(change, field).is_some_and(|entry| entry.deadline_ms.is_some()) {
         set_deadline(change, field, None);
     }
 }
