@@ -1,5 +1,7 @@
 //! Deadlines of keys.
 
+use std::ops::Range;
+
 use larder::{ExpireCondition, Ttl, UnixMillis};
 
 use crate::args::Args;
@@ -15,10 +17,10 @@ struct Form {
     absolute: bool,
 }
 
-/// Reads NX, XX, GT and LT.
-fn condition(args: Args<'_>) -> Result<ExpireCondition, CommandError> {
+/// Reads NX, XX, GT and LT out of some of the words.
+pub(super) fn condition(args: Args<'_>, words: Range<usize>) -> Result<ExpireCondition, CommandError> {
     let (mut nx, mut xx, mut gt, mut lt) = (false, false, false, false);
-    for at in 3..args.len() {
+    for at in words {
         let flag = match () {
             () if args.is(at, "NX") => &mut nx,
             () if args.is(at, "XX") => &mut xx,
@@ -50,7 +52,7 @@ fn condition(args: Args<'_>) -> Result<ExpireCondition, CommandError> {
 }
 
 fn set_deadline(ctx: &mut Context<'_>, form: Form) -> Result<(), CommandError> {
-    let condition = condition(ctx.args)?;
+    let condition = condition(ctx.args, 3..ctx.args.len())?;
     let number = ctx.args.int(2)?;
     let now = if form.absolute { 0 } else { i64::try_from(ctx.engine.now().0).unwrap_or(i64::MAX) };
     let at = number
