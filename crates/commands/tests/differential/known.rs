@@ -72,6 +72,21 @@ const DELIBERATE: &[Deliberate] = &[
     },
     Deliberate {
         servers: VALKEY,
+        names: &["OBJECT"],
+        applies: |call| {
+            let replies = (call.ours, call.theirs);
+            call.says("ENCODING") && replies == (b"$8\r\nlistpack\r\n", b"$9\r\nhashtable\r\n")
+        },
+        reason: "a hash stays packed when a field has a deadline",
+    },
+    Deliberate {
+        servers: VALKEY,
+        names: &["HGETEX", "HSETEX"],
+        applies: |call| call.line.get(1).is_some_and(|key| key.eq_ignore_ascii_case(b"FIELDS")),
+        reason: "Valkey takes a key of that name for the word FIELDS",
+    },
+    Deliberate {
+        servers: VALKEY,
         names: &["GETEX"],
         applies: |call| call.ours.len() < 6 && call.theirs.starts_with(b"-ERR "),
         reason: "7.0 looks for the key before it looks at the time",
