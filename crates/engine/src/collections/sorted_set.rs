@@ -8,7 +8,8 @@
 //!
 //! Invariants: I1: a set is large if it has more entries, or a longer member, than the limits allow, and stays large until it
 //! is built anew. I2: the map of a large set holds exactly the members of the order, with the same scores. I3: no score is
-//! NaN. I4: zero and minus zero are one score; a member keeps the one that it was given first.
+//! NaN. I4: zero and minus zero are one score. A large set keeps the sign that a member was given first, a small one has zero
+//! alone, as Redis's listpack does.
 //!
 //! Cost: n members; by member O(n) small, O(log n) large; by rank or score O(log n); `clone` O(1).
 
@@ -68,6 +69,11 @@ fn is_small(rules: &Rules, entries: u64, longest: usize, bytes: usize) -> bool {
         && bytes <= SMALL_MEMBER_BYTES_MAX
 }
 
+/// The same score; zero for minus zero (I4).
+fn unsigned_zero(score: f64) -> f64 {
+    score + 0.0
+}
+
 impl SortedSet {
     /// A set of these entries, which ascend by (score, member) without equals; small if it may be.
     pub(crate) fn from_ascending<'a>(
@@ -81,6 +87,7 @@ impl SortedSet {
             bytes += member.len();
         }
         if is_small(rules, count, longest, bytes) {
+            let entries = entries.map(|(score, member)| (unsigned_zero(score), member));
             return Self { order: Order::of_run(Run::collect(entries)), large: None };
         }
         let mut set = Self::empty(rules);
@@ -138,7 +145,7 @@ impl SortedSet {
             if is_small(rules, self.len() + 1, member.len(), bytes + member.len()) {
                 self.order.change_run(|run| {
                     let at = run.view().position(Edge::Before(score, member));
-                    run.insert(at, score, member);
+                    run.insert(at, unsigned_zero(score), member);
                 });
                 return;
             }
@@ -156,7 +163,7 @@ impl SortedSet {
             self.order.change_run(|run| {
                 run.remove(usize::try_from(rank).expect("a rank in a run"));
                 let at = run.view().position(Edge::Before(score, member));
-                run.insert(at, score, member);
+                run.insert(at, unsigned_zero(score), member);
             });
             return;
         };
@@ -286,7 +293,7 @@ impl Body for SortedSet {
     fn digest(&self) -> u64 {
         let mut digest = self.len();
         self.order.visit(0..self.len(), false, |member, score| {
-            digest = mix(digest ^ mix(score.to_bits()).wrapping_add(xxh3_64(member)));
+            digest = mix(digest ^ mix(unsigned_zero(score).to_bits()).wrapping_add(xxh3_64(member)));
             true
         });
         digest

@@ -19,6 +19,7 @@ mod lists;
 mod model;
 mod redis;
 mod sorts;
+mod sorted_sets;
 mod steps;
 mod strings;
 mod time;
