@@ -329,6 +329,8 @@ fn trimmed(text: &str) -> &str {
 pub(crate) fn wire_text(error: &OpError) -> Cow<'static, str> {
     Cow::Borrowed(match error {
         OpError::WrongType { .. } => "WRONGTYPE Operation against a key holding the wrong kind of value",
+        OpError::NotHyperLogLog { .. } => "WRONGTYPE Key is not a valid HyperLogLog string value.",
+        OpError::CorruptHyperLogLog { .. } => "INVALIDOBJ Corrupted HLL object detected",
         OpError::NotAnInteger => "ERR value is not an integer or out of range",
         OpError::NotAFloat => "ERR value is not a valid float",
         OpError::Overflow => "ERR increment or decrement would overflow",

@@ -69,7 +69,13 @@ impl StringHeld {
 }
 
 /// Strings of several keys, as they were at one moment.
-type Strings = Vec<Option<StringHeld>>;
+#[derive(Debug)]
+pub(crate) struct Captured {
+    /// Those of the keys before the first that holds no string.
+    pub(crate) strings: Vec<Option<StringHeld>>,
+    /// What that one holds. It is told only after what is wrong with the strings before it.
+    pub(crate) refused: Option<OpError>,
+}
 
 /// What becomes of the target.
 #[derive(Debug)]
@@ -84,7 +90,7 @@ pub(crate) enum Derived {
 
 impl Engine {
     /// Strings of several keys at one moment.
-    pub(crate) fn capture_strings<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Strings, OpError> {
+    pub(crate) fn capture_strings<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Captured, OpError> {
         let core = &*self.core;
         let hashes: Vec<KeyHash> = keys.iter().map(|key| core.hash(key.as_ref())).collect();
         let shards = self.shards_of(&hashes);
@@ -100,15 +106,18 @@ impl Engine {
                     captured.push(None);
                     continue;
                 };
-                let Some(held) = StringHeld::of(blob, key)? else {
-                    drop(states);
-                    self.ensure_bytes(key)?;
-                    continue 'again;
-                };
                 core.touch(&states[at], blob);
-                captured.push(Some(held));
+                match StringHeld::of(blob, key) {
+                    Ok(Some(held)) => captured.push(Some(held)),
+                    Ok(None) => {
+                        drop(states);
+                        self.ensure_bytes(key)?;
+                        continue 'again;
+                    }
+                    Err(refused) => return Ok(Captured { strings: captured, refused: Some(refused) }),
+                }
             }
-            return Ok(captured);
+            return Ok(Captured { strings: captured, refused: None });
         }
     }
 
@@ -129,8 +138,12 @@ impl Engine {
         let at_of =
             |hash| shards.binary_search(&core.shard_of(hash)).expect("I3: every key's shard is locked");
         for attempt in 0.. {
-            let captured = self.capture_strings(sources)?;
-            let mut prepared = if attempt < OPTIMISTIC_TRIES { Some(compute(&captured)?) } else { None };
+            let Captured { strings: captured, refused } = self.capture_strings(sources)?;
+            let optimistic = attempt < OPTIMISTIC_TRIES || refused.is_some();
+            let mut prepared = if optimistic { Some(compute(&captured)?) } else { None };
+            if let Some(refused) = refused {
+                return Err(refused);
+            }
             let stored = core.write_many(self.db, &shards, |writes| {
                 let mut now = Vec::with_capacity(sources.len());
                 for ((key, &hash), was) in sources.iter().zip(&hashes).zip(&captured) {

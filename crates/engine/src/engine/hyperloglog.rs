@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use bytes::Bytes;
 
 use super::Engine;
-use super::combine::{Derived, StringHeld};
+use super::combine::{Captured, Derived, StringHeld};
 use super::edit::{Fresh, Plan, StringMut, StringRef};
 use super::place::{At, Key, Owned, Place};
 use crate::collections::hyperloglog::{self as hll, Form, HEADER_BYTES, Refused, Registers};
@@ -77,6 +77,12 @@ fn refused(key: &[u8]) -> impl Fn(Refused) -> OpError + '_ {
 impl<M: Element, P: Place> HyperLogLog<M, P> {
     fn engine(&self) -> &Engine {
         self.place.engine()
+    }
+
+    /// The string alone in a list, or `None` in it.
+    fn captured(&self) -> Result<Vec<Option<StringHeld>>, OpError> {
+        let Captured { strings, refused } = self.engine().capture_strings(&[self.place.key()])?;
+        refused.map_or(Ok(strings), Err)
     }
 
     fn sparse_max(&self) -> usize {
@@ -180,7 +186,7 @@ impl<M: Element, P: Place> HyperLogLog<M, P> {
             Some(Some(count)) => return Ok(count),
             Some(None) => {}
         }
-        let Some(held) = engine.capture_strings(&[key])?.pop().flatten() else { return Ok(0) };
+        let Some(held) = self.captured()?.pop().flatten() else { return Ok(0) };
         let count = with_bytes(held.as_ref(), hll::count).map_err(refused(key))?;
         match self.keep_count(held, count) {
             // The count is right whether or not it could be kept.
@@ -226,8 +232,9 @@ impl<M: Element, P: Place> HyperLogLog<M, P> {
     pub fn count_union<K: AsRef<[u8]>>(&self, others: &[K]) -> Result<u64, OpError> {
         let mut keys = vec![self.place.key()];
         keys.extend(others.iter().map(AsRef::as_ref));
-        let strings = self.engine().capture_strings(&keys)?;
-        Ok(union(&keys, &strings)?.count())
+        let Captured { strings, refused } = self.engine().capture_strings(&keys)?;
+        let registers = union(&keys, &strings)?;
+        refused.map_or_else(|| Ok(registers.count()), Err)
     }
 
     /// Adds to this one what others have seen; absent keys have seen nothing. The expiry is kept.
@@ -334,7 +341,7 @@ impl<M: Element, P: Place> HyperLogLog<M, P> {
     /// ```
     pub fn registers(&self) -> Result<Option<Vec<u8>>, OpError> {
         let key = self.place.key();
-        let strings = self.engine().capture_strings(&[key])?;
+        let strings = self.captured()?;
         if strings.iter().all(Option::is_none) {
             return Ok(None);
         }
@@ -358,7 +365,7 @@ impl<M: Element, P: Place> HyperLogLog<M, P> {
     /// ```
     pub fn sparse_runs(&self) -> Result<Option<Vec<RegisterRun>>, OpError> {
         let key = self.place.key();
-        let Some(held) = self.engine().capture_strings(&[key])?.pop().flatten() else { return Ok(None) };
+        let Some(held) = self.captured()?.pop().flatten() else { return Ok(None) };
         let bytes = held.to_vec();
         if hll::check(&bytes).map_err(refused(key))? == Form::Dense {
             return Ok(None);
