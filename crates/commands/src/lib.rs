@@ -19,6 +19,7 @@
 //! spec.rs    the row of a command        keyspec.rs  where its keys are        table.rs  all rows, look-up
 //! syntax.rs  the syntax of a row as a tree
 //! args.rs    reading arguments           error.rs    what a handler refuses    reply.rs  sinks: bytes, trees; error texts
+//! line.rs    lines that people type            print.rs    replies as redis-cli shows them
 //! session.rs what a connection remembers execute.rs  words -> row -> handler
 //! families/  rows and handlers, one file a family
 //! generate/  random command lines, for tests (features `arbitrary` and `proptest`)
@@ -37,6 +38,8 @@ mod families;
 #[cfg(any(feature = "arbitrary", feature = "proptest"))]
 pub mod generate;
 mod keyspec;
+pub mod line;
+pub mod print;
 mod reply;
 mod session;
 mod spec;

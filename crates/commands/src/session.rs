@@ -11,7 +11,6 @@ pub struct Session {
     pub(crate) protocol: Protocol,
     pub(crate) name: Box<[u8]>,
     pub(crate) no_evict: bool,
-    pub(crate) no_touch: bool,
     pub(crate) quitting: bool,
     pub(crate) last_command: Option<(Option<&'static CommandSpec>, &'static CommandSpec)>,
 }
@@ -38,7 +37,6 @@ impl Session {
             protocol: Protocol::Resp2,
             name: Box::default(),
             no_evict: false,
-            no_touch: false,
             quitting: false,
             last_command: None,
         }

@@ -200,7 +200,9 @@ impl Server {
         Ok(server)
     }
 
-    fn socket(&self) -> PathBuf {
+    /// Returns the path of its socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
         self.folder.join("socket")
     }
 

@@ -113,6 +113,8 @@ fn memory(text: &[u8]) -> Option<u64> {
         b"gb" => 1 << 30,
         _ => return None,
     };
+    // A unit alone is none of it, as in Redis.
+    let number = if number.is_empty() { b"0" } else { number };
     std::str::from_utf8(number).ok()?.parse::<u64>().ok()?.checked_mul(unit)
 }
 
@@ -128,8 +130,13 @@ impl Changes {
                     format!("argument(s) must be one of the following: {}", names.join(", "))
                 })?);
             }
-            Kind::Samples => self.samples = usize::try_from(bounded(text, 1, 1_000)?).ok(),
-            Kind::Databases => return Err("can't set immutable config".to_owned()),
+            Kind::Samples => {
+                let samples = bounded(text, 1, i64::from(i32::MAX))?;
+                self.samples = usize::try_from(samples).ok().filter(|&samples| samples <= 1_000);
+                self.samples.ok_or("a sample has at most 1000 entries here")?;
+            }
+            // Refused by its name.
+            Kind::Databases => {}
             Kind::ListSize => {
                 let size = bounded(text, i64::from(i32::MIN), i64::from(i32::MAX))?;
                 let limits = self.limits.get_or_insert_with(|| engine.encoding_limits());
@@ -167,17 +174,34 @@ impl Changes {
 }
 
 fn config_get(ctx: &mut Context<'_>) -> Result<(), CommandError> {
-    let patterns: Vec<Vec<u8>> = ctx.args.from(2).iter().map(|word| word.to_ascii_lowercase()).collect();
-    let wanted = |setting: &&Setting| {
-        patterns.iter().any(|pattern| larder::glob_matches(pattern, setting.name.as_bytes()))
-    };
-    let found: Vec<&Setting> = SETTINGS.iter().filter(wanted).collect();
+    // A name without wildcards is told as it was asked for.
+    let mut found: Vec<(&[u8], &Setting)> = Vec::new();
+    for word in ctx.args.from(2) {
+        let pattern = word.to_ascii_lowercase();
+        let plain = !word.iter().any(|byte| b"*?[".contains(byte));
+        for setting in SETTINGS {
+            if larder::glob_matches(&pattern, setting.name.as_bytes()) {
+                let name = if plain { *word } else { setting.name.as_bytes() };
+                if !found.iter().any(|(_, earlier)| earlier.name == setting.name) {
+                    found.push((name, setting));
+                }
+            }
+        }
+    }
     ctx.reply.map(found.len());
-    for setting in found {
-        ctx.reply.bulk(setting.name.as_bytes());
+    for (name, setting) in found {
+        ctx.reply.bulk(name);
         ctx.reply.bulk(setting.value(ctx.engine).as_bytes());
     }
     Ok(())
+}
+
+fn failed(name: &[u8], why: &str) -> CommandError {
+    let mut text = b"ERR CONFIG SET failed (possibly related to argument '".to_vec();
+    text.extend_from_slice(name);
+    text.extend_from_slice(b"') - ");
+    text.extend_from_slice(why.as_bytes());
+    CommandError::from_bytes(text)
 }
 
 fn config_set(ctx: &mut Context<'_>) -> Result<(), CommandError> {
@@ -185,10 +209,6 @@ fn config_set(ctx: &mut Context<'_>) -> Result<(), CommandError> {
     if words.len() % 2 != 0 {
         return Err(CommandError::syntax());
     }
-    let failed = |name: &str, why: &str| {
-        let text = format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}");
-        CommandError::new(text)
-    };
     let mut wanted: Vec<(&Setting, &[u8])> = Vec::new();
     for pair in words.chunks(2) {
         let [name, value] = pair else { return Err(CommandError::syntax()) };
@@ -198,13 +218,16 @@ fn config_set(ctx: &mut Context<'_>) -> Result<(), CommandError> {
             return Err(CommandError::from_bytes(text));
         };
         if wanted.iter().any(|(earlier, _)| earlier.name == setting.name) {
-            return Err(failed(setting.name, "duplicate parameter"));
+            return Err(failed(name, "duplicate parameter"));
+        }
+        if matches!(setting.kind, Kind::Databases) {
+            return Err(failed(name, "can't set immutable config"));
         }
         wanted.push((setting, value));
     }
     let mut changes = Changes::default();
     for (setting, value) in wanted {
-        changes.read(ctx.engine, setting, value).map_err(|why| failed(setting.name, &why))?;
+        changes.read(ctx.engine, setting, value).map_err(|why| failed(setting.name.as_bytes(), &why))?;
     }
     changes.apply(ctx.engine)?;
     ctx.ok();

@@ -130,16 +130,7 @@ fn client_setname(ctx: &mut Context<'_>) -> Result<(), CommandError> {
 
 fn client_info(ctx: &mut Context<'_>) -> Result<(), CommandError> {
     let session = &*ctx.session;
-    let mut flags = String::new();
-    if session.no_evict {
-        flags.push('e');
-    }
-    if session.no_touch {
-        flags.push('T');
-    }
-    if flags.is_empty() {
-        flags.push('N');
-    }
+    let flags = if session.no_evict { "e" } else { "N" };
     let text = format!(
         "id={} name={} flags={flags} db={} cmd={} user=default resp={}\n",
         session.id(),

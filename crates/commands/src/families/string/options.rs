@@ -127,10 +127,10 @@ impl<'a> Options<'a> {
         Some(2)
     }
 
-    /// The same condition may come again, another may not.
+    /// NX and XX may come again, any other second condition may not.
     fn condition(&mut self, condition: Condition<'a>, words: usize) -> Option<usize> {
-        let kind = std::mem::discriminant(&condition);
-        if self.condition.is_some_and(|earlier| std::mem::discriminant(&earlier) != kind) {
+        let again = words == 1 && self.condition == Some(condition);
+        if self.condition.is_some() && !again {
             return None;
         }
         self.condition = Some(condition);
