@@ -9,9 +9,9 @@
 //! let engine = larder::Engine::new();
 //! let mut session = Session::new();
 //! let mut reply = Tree::new();
-//! execute(&engine, &mut session, &[b"APPEND", b"greeting", b"hello"], &mut reply);
+//! execute(&engine, &mut session, &[b"SET", b"greeting", b"hello"], &mut reply);
 //! execute(&engine, &mut session, &[b"STRLEN", b"greeting"], &mut reply);
-//! assert_eq!(reply.take(), [Reply::Integer(5), Reply::Integer(5)]);
+//! assert_eq!(reply.take(), [Reply::Simple("OK".into()), Reply::Integer(5)]);
 //! ```
 //!
 //! # Map of the code

@@ -13,7 +13,11 @@ fn example() -> PathBuf {
     path.pop();
     path.pop();
     path.push("examples/repl");
-    assert!(path.exists(), "{} is missing: `cargo test` builds it unless it is told `--test`", path.display());
+    assert!(
+        path.exists(),
+        "{} is missing: `cargo test` builds it unless it is told `--test`",
+        path.display()
+    );
     path
 }
 

@@ -13,6 +13,10 @@ fn dbsize(ctx: &mut Context<'_>) -> Result<(), CommandError> {
     Ok(())
 }
 
+/// What Redis replies too.
+#[expect(clippy::approx_constant, reason = "not meant to be pi")]
+const SOME_DOUBLE: f64 = 3.141;
+
 /// ASYNC and SYNC are the same here: dead entries are freed outside every lock, in steps.
 fn flush_mode(args: Args<'_>) -> Result<(), CommandError> {
     let known = args.is(1, "ASYNC") || args.is(1, "SYNC");
@@ -126,7 +130,7 @@ fn debug_protocol(args: Args<'_>, reply: &mut dyn ReplySink) -> bool {
     match args.get(2).unwrap_or_default().to_ascii_lowercase().as_slice() {
         b"string" => reply.bulk(b"Hello World"),
         b"integer" => reply.integer(12345),
-        b"double" => reply.double(3.141),
+        b"double" => reply.double(SOME_DOUBLE),
         b"null" => reply.null(),
         b"array" => {
             reply.array(3);

@@ -206,7 +206,7 @@ mod tests {
         tree.set_protocol(Protocol::Resp3);
         whole.write(&mut tree);
         assert!(!tree.is_open());
-        assert_eq!(tree.take(), [whole.clone()]);
+        assert_eq!(tree.take_one(), Some(whole.clone()));
         tree.set_protocol(Protocol::Resp2);
         whole.write(&mut tree);
         let flat = Reply::Array(vec![Reply::Bulk(b"k".to_vec()), Reply::Array(vec![Reply::Integer(1)])]);
