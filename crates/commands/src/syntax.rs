@@ -8,8 +8,12 @@
 //! |   `-- one of two literals, optional
 //! `-- a value
 //! ```
-//! Invariants: I1: a word without lower-case letters is a literal, every other word names a value. I2: `x [x ...]`, for
+//! Invariants: I1: a word that begins with a lower-case letter names a value, every other word is a literal. I2: `x [x ...]`, for
 //! any sequence x, is one argument that may be repeated. A test parses every row of the table.
+
+pub(crate) mod grammar;
+
+use grammar::Node;
 
 /// A part of a command's syntax.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,62 +99,30 @@ impl Argument {
 /// ```
 #[must_use]
 pub fn parse(syntax: &'static str) -> Vec<Argument> {
-    let mut words = words(syntax).into_iter().peekable();
+    // A test sees to it that the rows' brackets close.
+    tree(&grammar::parse(syntax).unwrap_or_default())
+}
+
+fn tree(nodes: &[Node]) -> Vec<Argument> {
     let mut parts = Vec::new();
-    while words.peek().is_some() {
-        parts.append(&mut group(&mut words).0);
+    for node in nodes {
+        match node {
+            Node::Word(word) => parts.push(Argument::new(Kind::Literal(word))),
+            Node::Slot(word) => parts.push(Argument::new(Kind::Value(word))),
+            Node::Group { alternatives, repeats: true, .. } => {
+                repeat(&mut parts, alternatives.first().map_or(0, |nodes| tree(nodes).len()));
+            }
+            Node::Group { alternatives, optional, .. } => {
+                let choice = |nodes: &Vec<Node>| Argument::of(tree(nodes));
+                let group = match alternatives.as_slice() {
+                    [only] => choice(only),
+                    several => Argument::new(Kind::OneOf(several.iter().map(choice).collect())),
+                };
+                parts.push(Argument { optional: *optional || group.optional, ..group });
+            }
+        }
     }
     parts
-}
-
-type Words = std::iter::Peekable<std::vec::IntoIter<&'static str>>;
-
-/// Words and brackets, each alone.
-fn words(syntax: &'static str) -> Vec<&'static str> {
-    let mut words = Vec::new();
-    for mut word in syntax.split_whitespace() {
-        // A bracket that belongs to a word does not exist: `<id | $>` has spaces around its words only inside.
-        while let Some(rest) = word.strip_prefix(['[', '<']) {
-            words.push(if word.starts_with('[') { "[" } else { "<" });
-            word = rest;
-        }
-        let body = word.trim_end_matches([']', '>']);
-        if !body.is_empty() {
-            words.push(body);
-        }
-        words.extend(word.chars().skip(body.chars().count()).map(|end| if end == ']' { "]" } else { ">" }));
-    }
-    words
-}
-
-/// What stands until the bracket closes, and whether it ended with dots.
-fn group(words: &mut Words) -> (Vec<Argument>, bool) {
-    let (mut choices, mut parts, mut dots) = (Vec::new(), Vec::new(), false);
-    while let Some(word) = words.next() {
-        match word {
-            "]" | ">" => break,
-            "|" => choices.push(Argument::of(std::mem::take(&mut parts))),
-            "..." => dots = true,
-            "[" => {
-                let (inner, repeats) = group(words);
-                if repeats {
-                    repeat(&mut parts, inner.len());
-                } else {
-                    parts.push(Argument { optional: true, ..Argument::of(inner) });
-                }
-            }
-            "<" => parts.push(Argument::of(group(words).0)),
-            word if word.bytes().any(|byte| byte.is_ascii_lowercase()) => {
-                parts.push(Argument::new(Kind::Value(word)));
-            }
-            word => parts.push(Argument::new(Kind::Literal(word))),
-        }
-    }
-    if !choices.is_empty() {
-        choices.push(Argument::of(parts));
-        parts = vec![Argument::new(Kind::OneOf(choices))];
-    }
-    (parts, dots)
 }
 
 /// Makes one repeated argument of the last `count` parts (I2).

@@ -1,8 +1,8 @@
 //! From a grammar to the shape of one line: which options, how many repeats. The slots are filled afterwards, when it
 //! is known what stands around them.
 
-use super::syntax::Node;
 use super::tape::Tape;
+use crate::syntax::grammar::Node;
 
 /// A word of a line to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,8 +65,8 @@ fn repeat_count(alternatives: &[Vec<Node>], tape: &mut Tape, out: &[Item]) -> us
 
 #[cfg(test)]
 mod tests {
-    use super::super::syntax::parse;
     use super::*;
+    use crate::syntax::grammar::parse;
 
     fn shapes(syntax: &'static str) -> Vec<Vec<Item>> {
         let nodes = parse(syntax).expect("a syntax");

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! row: "key [NX | XX] score member [score member ...]"
-//!   syntax.rs  the grammar     expand.rs  which options, how often     values.rs  what goes into the slots
+//!   crate::syntax  the grammar     expand.rs  which options, how often     values.rs  what goes into the slots
 //!   tape.rs    the choices that all of it is driven by: from a seed, from fuzzing bytes, or a shrunk copy
 //! ```
 //! - G1: the same choices give the same line; fewer or smaller choices give a plainer one. So a line shrinks by its
@@ -18,7 +18,6 @@ mod bytes;
 mod expand;
 #[cfg(feature = "proptest")]
 mod strategy;
-mod syntax;
 mod tape;
 #[cfg(test)]
 mod tests;
@@ -30,10 +29,10 @@ use std::sync::Arc;
 use self::expand::{Item, expand};
 #[cfg(feature = "proptest")]
 pub use self::strategy::CommandTree;
-use self::syntax::Node;
 use self::tape::{Tape, splitmix};
 use self::values::{Place, fill};
 use crate::spec::{CommandSpec, Flags};
+use crate::syntax::grammar::{self, Node};
 use crate::table::{self, Found};
 
 /// The families whose commands are drawn unless something else is said: those that hold data.
@@ -277,7 +276,7 @@ fn all_rows() -> impl Iterator<Item = Row> {
             Some(Row {
                 found,
                 names,
-                nodes: syntax::parse(found.spec.syntax).ok()?,
+                nodes: grammar::parse(found.spec.syntax).ok()?,
                 weight: weight(found.spec),
             })
         })

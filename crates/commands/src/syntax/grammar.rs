@@ -11,7 +11,7 @@
 
 /// A part of a grammar.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Node {
+pub(crate) enum Node {
     /// A word that stands for itself.
     Word(&'static str),
     /// A place for a value, by what it is called.
@@ -21,7 +21,7 @@ pub(super) enum Node {
 }
 
 /// Reads a syntax.
-pub(super) fn parse(syntax: &'static str) -> Result<Vec<Node>, String> {
+pub(crate) fn parse(syntax: &'static str) -> Result<Vec<Node>, String> {
     let mut words = split(syntax).into_iter();
     let mut body = alternatives(&mut words, None).map_err(|why| format!("{why} in `{syntax}`"))?;
     match (body.alternatives.pop(), body.alternatives.is_empty() && !body.repeats) {
