@@ -84,6 +84,8 @@ fn debug(ctx: &mut Context<'_>) -> Result<(), CommandError> {
     if args.is(1, "HELP") && args.len() == 2 {
         let lines = [
             "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+            "DIGEST",
+            "    Replies with a number that is equal for equal data, whatever its history.",
             "OBJECT <key>",
             "    Tells how a value is kept.",
             "PROTOCOL [STRING|INTEGER|DOUBLE|NULL|ARRAY|SET|MAP|BIGNUM|TRUE|FALSE|VERBATIM]",
@@ -93,6 +95,11 @@ fn debug(ctx: &mut Context<'_>) -> Result<(), CommandError> {
         ];
         ctx.reply.array(lines.len());
         lines.iter().for_each(|line| ctx.reply.simple(line));
+        return Ok(());
+    }
+    if args.is(1, "DIGEST") && args.len() == 2 {
+        let digest = ctx.engine.state_digest()?;
+        ctx.reply.simple(&format!("{digest:040x}"));
         return Ok(());
     }
     if args.is(1, "OBJECT") && args.len() == 3 {
