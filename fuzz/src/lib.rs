@@ -13,13 +13,17 @@
 //!
 //! `input` is the byte format, `operation` the list of operations, `model` what they mean, `driver` the
 //! two side by side, `seeds` the committed corpus. Not covered: threads, loaders, listeners.
+//!
+//! `commands` is the other target: command lines, without a model, held against the engine's own invariants.
 
+mod commands;
 mod driver;
 mod input;
 mod model;
 mod operation;
 pub mod seeds;
 
+pub use commands::{command_seeds, run_commands};
 use driver::Driver;
 use input::Input;
 use operation::{Operation, Setup};

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use larder_fuzz::{run_operations, seeds};
+use larder_fuzz::{command_seeds, run_commands, run_operations, seeds};
 
 fn corpus(target: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target)
@@ -43,21 +43,61 @@ fn operations_cut_short() {
     }
 }
 
-/// Inputs made by chance, for machines without nightly: each byte string is a run.
-#[test]
-fn operations_by_chance() {
+/// Bytes made by chance, the same ones each time.
+fn chance() -> impl FnMut() -> u8 {
     let mut state = 0x2545_f491_4f6c_dd1du64;
-    let mut next = || {
+    move || {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
         state.to_le_bytes()[4]
-    };
+    }
+}
+
+/// Inputs made by chance, for machines without nightly: each byte string is a run.
+#[test]
+fn operations_by_chance() {
+    let mut next = chance();
     for number in 0..600 {
         // A short stretch of small numbers now and then: keys and operations that meet.
         let input: Vec<u8> = (0..900).map(|at| if at % 97 < 40 { next() % 32 } else { next() }).collect();
         println!("input {number}");
         run_operations(&input);
+    }
+}
+
+#[test]
+fn commands() {
+    let inputs = inputs("commands");
+    assert!(!inputs.is_empty(), "the corpus is empty");
+    for (name, data) in inputs {
+        println!("{name}");
+        run_commands(&data);
+    }
+}
+
+#[test]
+fn commands_by_chance() {
+    let mut next = chance();
+    for number in 0..150 {
+        let input: Vec<u8> = (0..6_000).map(|_| next()).collect();
+        println!("input {number}");
+        run_commands(&input);
+    }
+}
+
+/// Each family of commands has a text in the corpus. With `LARDER_WRITE_SEEDS` in the environment, writes them: the
+/// lines may be older than the table, but a new family must not go without.
+#[test]
+fn every_family_has_a_seed() {
+    let folder = corpus("commands");
+    for (family, text) in command_seeds() {
+        let path = folder.join(family);
+        if std::env::var_os("LARDER_WRITE_SEEDS").is_some() {
+            fs::create_dir_all(&folder).expect("a folder that can be made");
+            fs::write(&path, &text).expect("a seed that can be written");
+        }
+        assert!(path.is_file(), "{} is missing", path.display());
     }
 }
 

@@ -21,6 +21,7 @@ mod strategy;
 mod tape;
 #[cfg(test)]
 mod tests;
+mod text;
 mod values;
 
 use std::fmt;
@@ -30,6 +31,7 @@ use self::expand::{Item, expand};
 #[cfg(feature = "proptest")]
 pub use self::strategy::CommandTree;
 use self::tape::{Tape, splitmix};
+pub use self::text::split_line;
 use self::values::{Place, fill};
 use crate::spec::{CommandSpec, Flags};
 use crate::syntax::grammar::{self, Node};
@@ -76,34 +78,8 @@ impl Command {
 impl fmt::Display for Command {
     /// Prints a line that `redis-cli` and the repl read back: words with odd bytes are quoted.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, word) in self.args.iter().enumerate() {
-            if index > 0 {
-                f.write_str(" ")?;
-            }
-            let plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'\\');
-            if !word.is_empty() && word.iter().all(plain) {
-                f.write_str(&String::from_utf8_lossy(word))?;
-            } else {
-                quote(word, f)?;
-            }
-        }
-        Ok(())
+        text::write_line(&self.args, f)
     }
-}
-
-fn quote(word: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    f.write_str("\"")?;
-    for &byte in word {
-        match byte {
-            b'"' | b'\\' => write!(f, "\\{}", char::from(byte))?,
-            b'\n' => f.write_str("\\n")?,
-            b'\r' => f.write_str("\\r")?,
-            b'\t' => f.write_str("\\t")?,
-            b' '..=b'~' => write!(f, "{}", char::from(byte))?,
-            _ => write!(f, "\\x{byte:02x}")?,
-        }
-    }
-    f.write_str("\"")
 }
 
 /// A command that may be drawn.
