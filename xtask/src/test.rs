@@ -24,7 +24,7 @@ Steps, in this order:
   advisories      cargo deny: RustSec; SKIPPED where its database cannot be fetched
   package         cargo package builds the crate as it would be published
   fuzz targets    they pass clippy, and their corpora replay as ordinary tests
-  examples        the quickstart and a short tiered_cache
+  examples        the quickstart, a short tiered_cache, the fuzzed service
   benches         each benchmark once with --quick
   xtask tests     this program's own unit tests
   servers         finds or installs the servers that the tests compare with
@@ -110,7 +110,10 @@ fn slow_steps(steps: &mut Run, options: Options) {
     steps.step("examples", || {
         run(&mut cargo(["run", "-p", "larder-examples", "--example", "quickstart"])).and_then(|| {
             let tiered = ["run", "-p", "larder-examples", "--example", "tiered_cache"];
-            run(cargo(tiered).args(["--", "--requests", "20000"]))
+            run(cargo(tiered).args(["--", "--requests", "20000"])).and_then(|| {
+                let service = ["run", "-p", "larder-commands", "--features", "proptest"];
+                run(cargo(service).args(["--example", "fuzz_a_service"]))
+            })
         })
     });
     steps.step("benches", benches);
