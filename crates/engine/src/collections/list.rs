@@ -8,9 +8,9 @@
 //! empty. I3: a large list of one chunk is above half the limit, so that a list whose size goes to and fro is not converted
 //! each time. I4: captures do not change: chunks are copied before they are (cow::tree).
 //!
-//! Costs, n elements, b bytes of a chunk: push and pop at an end O(log n + b) bytes moved at the head, O(log n) at the tail;
-//! get, set, insert O(log n + b); cut of any range O(log n + b), whatever it holds: the part cut off is a list of its own.
-//! Pushing at an end fills chunks to the brim; a chunk in the middle that was emptied to a quarter is joined with a neighbour.
+//! Costs, n elements, b bytes of a chunk: push and pop at an end O(log n); get, set, insert O(log n + b); cut of any range
+//! O(log n + b), whatever it holds: the part cut off is a list of its own. Pushing at an end fills chunks to the brim; a chunk
+//! in the middle that was emptied to a quarter is joined with a neighbour.
 //!
 //! It finds no elements by value (its owner walks a capture), and knows no negative index.
 
@@ -169,10 +169,13 @@ impl List {
 
     /// Puts an element in the place of another; `false` if there is none.
     pub(crate) fn set(&mut self, index: usize, element: &[u8], rules: &Rules) -> bool {
+        if index >= self.len() {
+            return false;
+        }
         let limit = Limit::of(rules);
-        let Some(old) = self.get(index).map(<[u8]>::len) else { return false };
         if let Self::Small(block) = self {
-            let bytes = block.content_bytes() - Packed::entry_bytes(old) + Packed::entry_bytes(element.len());
+            let old = block.get(index).map_or(0, |old| Packed::entry_bytes(old.len()));
+            let bytes = block.content_bytes() - old + Packed::entry_bytes(element.len());
             if limit.fits(bytes, block.len()) {
                 return block.replace(index, element);
             }

@@ -1,13 +1,15 @@
 //! Byte strings in one allocation: the small encoding under lists, hashes, sets and sorted sets.
 //!
 //! ```text
-//! [len][bytes][nel] [len][bytes][nel] ...        len: LEB128, nel: the same bytes in reverse order
+//! [gap][len][bytes][nel] [len][bytes][nel] ...        len: LEB128, nel: the same bytes in reverse order
 //! ```
 //! A walk from the head reads `len`, a walk from the tail reads `nel` backwards; under 128 bytes each takes one byte, so an
 //! entry costs 2 B above its content.
 //!
-//! Invariants: I1: the buffer is a sequence of `count` whole entries. I2: the capacity is at most an eighth above what was
-//! needed at the last growth, and at most four times what is needed now.
+//! A gap at the head makes pushing and popping there as cheap as at the tail; only `push_front` and `remove` make one.
+//!
+//! Invariants: I1: behind the gap the buffer is a sequence of `count` whole entries. I2: the capacity is at most an eighth
+//! above what was needed at the last growth, and at most four times what is needed now.
 //!
 //! Cost: reaching entry i is O(min(i, n - i)); a change moves the bytes behind it; both ends of a walk are O(1) a step.
 //! [`Spot`]s let a caller that holds several entries together (field and value) walk once.
@@ -21,10 +23,12 @@ use std::fmt;
 use std::ops::Range;
 
 /// A sequence of byte strings.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub(crate) struct Packed {
     bytes: Vec<u8>,
-    count: usize,
+    count: u32,
+    /// The bytes of the gap.
+    head: u32,
 }
 
 /// Where an entry begins, or the end. Any change before it makes it void.
@@ -38,16 +42,16 @@ const KEEP_BYTES: usize = 64;
 
 impl Packed {
     pub(crate) const fn new() -> Self {
-        Self { bytes: Vec::new(), count: 0 }
+        Self { bytes: Vec::new(), count: 0, head: 0 }
     }
 
     /// One that takes this many bytes of entries without growing.
     pub(crate) fn with_capacity(bytes: usize) -> Self {
-        Self { bytes: Vec::with_capacity(bytes), count: 0 }
+        Self { bytes: Vec::with_capacity(bytes), count: 0, head: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.count
+        self.count as usize
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -61,7 +65,7 @@ impl Packed {
 
     /// The bytes in use, lengths included.
     pub(crate) fn content_bytes(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() - self.gap()
     }
 
     /// What an entry with this much content takes.
@@ -70,11 +74,11 @@ impl Packed {
     }
 
     pub(crate) fn iter(&self) -> Iter<'_> {
-        Iter { bytes: &self.bytes, left: self.count }
+        Iter { bytes: self.content(), left: self.len() }
     }
 
     pub(crate) fn get(&self, index: usize) -> Option<&[u8]> {
-        if index >= self.count {
+        if index >= self.len() {
             return None;
         }
         self.read(self.seek(index)).map(|(entry, _)| entry)
@@ -87,16 +91,16 @@ impl Packed {
 
     /// Where the first entry begins.
     pub(crate) fn first(&self) -> Spot {
-        Spot(0)
+        Spot(self.gap())
     }
 
     /// Where entry `index` begins; the end for `len()` and above.
     pub(crate) fn seek(&self, index: usize) -> Spot {
-        if index >= self.count {
+        if index >= self.len() {
             return Spot(self.bytes.len());
         }
-        if index <= self.count / 2 {
-            let mut at = 0;
+        if index <= self.len() / 2 {
+            let mut at = self.gap();
             for _ in 0..index {
                 let (len, head) = length_at(&self.bytes[at..]);
                 at += len + 2 * head;
@@ -104,7 +108,7 @@ impl Packed {
             return Spot(at);
         }
         let mut end = self.bytes.len();
-        for _ in index..self.count {
+        for _ in index..self.len() {
             let (len, tail) = length_before(&self.bytes[..end]);
             end -= len + 2 * tail;
         }
@@ -124,7 +128,7 @@ impl Packed {
 
     /// The spot of the first entry equal to this among entries 0, `step`, 2 * `step`, ..., and its index.
     pub(crate) fn find_every(&self, step: usize, wanted: &[u8]) -> Option<(usize, Spot)> {
-        let mut spot = Spot(0);
+        let mut spot = self.first();
         let mut index = 0;
         while let Some((entry, next)) = self.read(spot) {
             if entry == wanted {
@@ -152,6 +156,7 @@ impl Packed {
 
     pub(crate) fn push(&mut self, entry: &[u8]) {
         let (head, used) = encode(entry.len());
+        self.use_gap(entry.len() + 2 * used);
         self.make_room(entry.len() + 2 * used);
         self.bytes.extend_from_slice(&head[..used]);
         self.bytes.extend_from_slice(entry);
@@ -160,11 +165,21 @@ impl Packed {
     }
 
     pub(crate) fn push_front(&mut self, entry: &[u8]) {
-        self.insert_at(Spot(0), entry);
+        let needed = Self::entry_bytes(entry.len());
+        if self.gap() < needed && !self.widen(needed) {
+            return self.insert_at(self.first(), entry);
+        }
+        let at = self.gap() - needed;
+        self.head = short(at).expect("a place in the gap, whose size fits");
+        self.write(at, entry);
+        self.count += 1;
     }
 
     /// Puts an entry before entry `index`; at the end for `len()` and above.
     pub(crate) fn insert(&mut self, index: usize, entry: &[u8]) {
+        if index == 0 {
+            return self.push_front(entry);
+        }
         self.insert_at(self.seek(index), entry);
     }
 
@@ -191,10 +206,19 @@ impl Packed {
 
     /// Removes the entries of a range; what lies beyond the end is not missed.
     pub(crate) fn remove(&mut self, range: Range<usize>) {
-        let end = range.end.min(self.count);
-        if range.start < end {
-            let from = self.seek(range.start);
-            self.remove_at(from, end - range.start);
+        let end = range.end.min(self.len());
+        if range.start >= end {
+            return;
+        }
+        let from = self.seek(range.start);
+        let to = self.skip(from, end - range.start);
+        // A gap that is no larger than what is behind it is closed at the cost of what made it.
+        match short(to.0).filter(|_| range.start == 0 && to.0 <= self.bytes.len() - to.0) {
+            Some(head) => {
+                self.head = head;
+                self.count -= short(end).expect("no more than there are");
+            }
+            None => self.remove_at(from, end - range.start),
         }
     }
 
@@ -202,7 +226,7 @@ impl Packed {
     pub(crate) fn remove_at(&mut self, spot: Spot, count: usize) {
         let mut to = spot.0;
         let mut removed = 0;
-        while removed < count && to < self.bytes.len() {
+        while (removed as usize) < count && to < self.bytes.len() {
             let (len, head) = length_at(&self.bytes[to..]);
             to += len + 2 * head;
             removed += 1;
@@ -214,11 +238,12 @@ impl Packed {
 
     /// Takes away the entries from `index` on.
     pub(crate) fn split_off(&mut self, index: usize) -> Self {
-        let index = index.min(self.count);
+        let index = index.min(self.len());
         let at = self.seek(index).0;
-        let tail = Self { bytes: self.bytes[at..].to_vec(), count: self.count - index };
+        let kept = short(index).expect("no more than there are");
+        let tail = Self { bytes: self.bytes[at..].to_vec(), count: self.count - kept, head: 0 };
         self.bytes.truncate(at);
-        self.count = index;
+        self.count = kept;
         self.settle();
         tail
     }
@@ -229,8 +254,8 @@ impl Packed {
             std::mem::swap(self, other);
             return;
         }
-        self.make_room(other.bytes.len());
-        self.bytes.extend_from_slice(&other.bytes);
+        self.make_room(other.content_bytes());
+        self.bytes.extend_from_slice(other.content());
         self.count += other.count;
         other.clear();
     }
@@ -242,6 +267,7 @@ impl Packed {
 
     /// Makes room for an entry, and for some more than that at once: for one that will be followed by others.
     pub(crate) fn make_room_ahead(&mut self, content: usize, ahead: usize) {
+        self.use_gap(Self::entry_bytes(content));
         let needed = self.bytes.len() + Self::entry_bytes(content);
         if needed > self.bytes.capacity() {
             self.bytes.reserve_exact(needed + ahead - self.bytes.len());
@@ -250,7 +276,44 @@ impl Packed {
 
     /// Gives back what the buffer has to spare.
     pub(crate) fn fit(&mut self) {
+        self.close();
         self.bytes.shrink_to_fit();
+    }
+
+    fn gap(&self) -> usize {
+        self.head as usize
+    }
+
+    fn content(&self) -> &[u8] {
+        &self.bytes[self.gap()..]
+    }
+
+    fn close(&mut self) {
+        self.bytes.drain(..self.gap());
+        self.head = 0;
+    }
+
+    /// Closes the gap rather than grow the buffer for what is pushed, if it is worth the move.
+    fn use_gap(&mut self, more: usize) {
+        let full = self.bytes.len() + more > self.bytes.capacity();
+        if full && self.gap() >= more && self.gap() >= self.content_bytes() / 8 {
+            self.close();
+        }
+    }
+
+    /// Makes the gap so wide, and an eighth of the content wider (I2); `false` if it would be too wide to note.
+    fn widen(&mut self, needed: usize) -> bool {
+        let (gap, used) = (self.gap(), self.content_bytes());
+        let wide = needed + used / 8;
+        let Some(head) = short(wide) else { return false };
+        let len = wide + used;
+        if len > self.bytes.capacity() {
+            self.bytes.reserve_exact(len - self.bytes.len());
+        }
+        self.bytes.resize(len, 0);
+        self.bytes.copy_within(gap..gap + used, wide);
+        self.head = head;
+        true
     }
 
     /// I2 for growth: exact, or an eighth above.
@@ -263,10 +326,11 @@ impl Packed {
 
     /// I2 for shrinking.
     fn settle(&mut self) {
-        let used = self.bytes.len();
+        let used = self.content_bytes();
         if used == 0 {
-            self.bytes = Vec::new();
+            (self.bytes, self.head) = (Vec::new(), 0);
         } else if self.bytes.capacity() > KEEP_BYTES && used < self.bytes.capacity() / 2 {
+            self.close();
             self.bytes.shrink_to(used + used / 8);
         }
     }
@@ -298,8 +362,9 @@ impl Packed {
     /// Panics if an invariant is broken.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn validate(&self) {
-        let mut at = 0;
+        let mut at = self.gap();
         let mut count = 0;
+        assert!(at <= self.bytes.len(), "I1: the gap lies in the buffer");
         while at < self.bytes.len() {
             let (len, head) = length_at(&self.bytes[at..]);
             let end = at + len + 2 * head;
@@ -310,9 +375,20 @@ impl Packed {
         }
         assert_eq!(count, self.count, "I1: the count is right");
         let cap = self.bytes.capacity();
-        assert!(cap <= KEEP_BYTES + KEEP_BYTES / 8 || cap <= 4 * self.bytes.len(), "I2: {cap} B is too much");
+        assert!(
+            cap <= KEEP_BYTES + KEEP_BYTES / 8 || cap <= 4 * self.content_bytes(),
+            "I2: {cap} B is too much"
+        );
     }
 }
+
+impl PartialEq for Packed {
+    fn eq(&self, other: &Self) -> bool {
+        self.count == other.count && self.content() == other.content()
+    }
+}
+
+impl Eq for Packed {}
 
 impl fmt::Debug for Packed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -385,6 +461,11 @@ impl ExactSizeIterator for Iter<'_> {}
 
 /// The most bytes that a length takes.
 const LENGTH_MAX: usize = 10;
+
+/// A number as a packed block keeps it.
+fn short(number: usize) -> Option<u32> {
+    u32::try_from(number).ok()
+}
 
 fn length_bytes(len: usize) -> usize {
     if len < SHORT { 1 } else { (usize::BITS - len.leading_zeros()).div_ceil(7) as usize }

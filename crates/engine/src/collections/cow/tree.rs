@@ -114,7 +114,7 @@ impl<L: Leaf> Tree<L> {
             match &child.link {
                 Link::Leaf(leaf) => return Some(leaf),
                 Link::Inner(inner) => {
-                    let at = inner.by_leaf(&mut rest);
+                    let at = inner.by_leaf(&mut rest, child.sums.leaves);
                     child = &inner.children[at];
                 }
             }
@@ -134,6 +134,15 @@ impl<L: Leaf> Tree<L> {
         let mut child = self.root.as_ref().filter(|root| index < root.sums.len)?;
         let (mut offset, mut number) = (index, 0);
         while let Link::Inner(inner) = &child.link {
+            // The last one is asked first: a tree is used at its ends more than inside.
+            let last = inner.children.last().expect("I2: a node has a child");
+            let before = child.sums.len - last.sums.len;
+            if offset >= before {
+                offset -= before;
+                number += child.sums.leaves - last.sums.leaves;
+                child = last;
+                continue;
+            }
             for below in &inner.children {
                 child = below;
                 if offset < below.sums.len {
@@ -153,7 +162,7 @@ impl<L: Leaf> Tree<L> {
         };
         let (mut rest, mut start) = (number, 0);
         while let Link::Inner(inner) = &child.link {
-            let at = inner.by_leaf(&mut rest);
+            let at = inner.by_leaf(&mut rest, child.sums.leaves);
             start += inner.children[..at].iter().map(|before| before.sums.len).sum::<usize>();
             child = &inner.children[at];
         }

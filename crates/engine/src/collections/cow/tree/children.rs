@@ -77,10 +77,21 @@ impl<L: Leaf> Inner<L> {
         sums
     }
 
-    /// The child below which the leaf lies; `rest` becomes the leaf's number below it.
+    /// The child below which the leaf lies, of `total` below this node; `rest` becomes the leaf's number below the child.
+    /// The last child and nodes over leaves, which is where most changes happen, are told without a search.
     #[inline]
-    pub(super) fn by_leaf(&self, rest: &mut usize) -> usize {
+    pub(super) fn by_leaf(&self, rest: &mut usize, total: usize) -> usize {
         let last = self.children.len() - 1;
+        if total == last + 1 {
+            let at = last.min(*rest);
+            *rest -= at;
+            return at;
+        }
+        let before = total - self.children[last].sums.leaves;
+        if *rest >= before {
+            *rest -= before;
+            return last;
+        }
         for (at, child) in self.children[..last].iter().enumerate() {
             if *rest < child.sums.leaves {
                 return at;
@@ -189,10 +200,16 @@ impl<L: Leaf> Child<L> {
             }
             Link::Inner(inner) => {
                 let mut rest = number;
-                self.sums.charge -= inner.own_charge(model);
+                // A copy need not have the original's capacity.
+                let shared = Arc::strong_count(inner) > 1;
+                if shared {
+                    self.sums.charge -= inner.own_charge(model);
+                }
                 let inner = Arc::make_mut(inner);
-                self.sums.charge += inner.own_charge(model);
-                let at = inner.by_leaf(&mut rest);
+                if shared {
+                    self.sums.charge += inner.own_charge(model);
+                }
+                let at = inner.by_leaf(&mut rest, self.sums.leaves);
                 let child = &mut inner.children[at];
                 let was = child.sums;
                 let outcome = child.edit(rest, model, change);
@@ -221,7 +238,7 @@ impl<L: Leaf> Child<L> {
             inner.place(number, leaf, edge)
         } else {
             let mut rest = number;
-            let at = inner.by_leaf(&mut rest);
+            let at = inner.by_leaf(&mut rest, self.sums.leaves);
             let below = inner.children[at].insert(rest, leaf, edge, model);
             below.and_then(|right| inner.place(at + 1, right, edge))
         };
@@ -235,7 +252,7 @@ impl<L: Leaf> Child<L> {
         let Link::Inner(inner) = &mut self.link else { panic!("I1: a leaf is removed from a node above it") };
         let inner = Arc::make_mut(inner);
         let mut rest = number;
-        let at = inner.by_leaf(&mut rest);
+        let at = inner.by_leaf(&mut rest, self.sums.leaves);
         let removed = if let Link::Leaf(leaf) = &inner.children[at].link {
             let leaf = Arc::clone(leaf);
             inner.children.remove(at);

@@ -27,7 +27,7 @@ impl<L: Leaf> Tree<L> {
         let root = self.root.as_ref().expect("a leaf that exists has a tree");
         let (mut run, mut at, mut rest) = (std::slice::from_ref(root), 0, number);
         while let Link::Inner(inner) = &run[at].link {
-            at = inner.by_leaf(&mut rest);
+            at = inner.by_leaf(&mut rest, run[at].sums.leaves);
             run = &inner.children;
         }
         (run, at)
