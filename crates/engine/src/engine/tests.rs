@@ -20,6 +20,7 @@ mod model;
 mod redis;
 mod sorts;
 mod sorted_sets;
+mod sets;
 mod steps;
 mod strings;
 mod time;
