@@ -99,10 +99,6 @@ impl Table {
         self.len
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
     /// Whether both are one capture's table, unchanged since.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.segments.is_same(&other.segments)

@@ -39,8 +39,8 @@ mod ranges;
 mod scan;
 pub(crate) mod service;
 mod set;
-mod sorted_set;
 mod sort;
+mod sorted_set;
 pub(crate) mod store;
 mod stream;
 mod strings;
@@ -66,8 +66,8 @@ pub use ranges::{CommonRun, CommonSubsequence};
 pub use scan::{ScanOptions, ScanPage};
 pub use service::{Budget, Maintenance, Remaining};
 pub use set::{RandomMembers, Set, SetMembers, SetPage};
-pub use sorted_set::{AddCount, Aggregate, CombineOptions, ScoreEnd, ScoredMembers, ScoredPage, SortedSet};
 pub use sort::SortOptions;
+pub use sorted_set::{AddCount, Aggregate, CombineOptions, ScoreEnd, ScoredMembers, ScoredPage, SortedSet};
 pub use store::{SetOptions, SetOutcome};
 pub use stream::{
     AddOptions, AutoClaimed, ClaimOptions, ConsumerDetails, ConsumerInfo, GroupDetails, GroupInfo,

@@ -23,6 +23,7 @@ use crate::collections::meter::{ARC_BYTES, Meter};
 const BITS: u32 = 6;
 const SLOTS: usize = 1 << BITS;
 /// Levels that reach every `usize`.
+#[cfg(any(test, fuzzing))]
 const HEIGHT_MAX: u32 = usize::BITS.div_ceil(BITS);
 
 /// What a [`RadixVec`] holds. Its `clone` should be a plain copy of memory.
@@ -101,10 +102,6 @@ impl<T: Chunk> RadixVec<T> {
         self.end
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.end == 0
-    }
-
     /// Whether both are one capture's vector, unchanged since: a change would have replaced the root that they share.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         match (&self.root, &other.root) {
@@ -115,6 +112,7 @@ impl<T: Chunk> RadixVec<T> {
     }
 
     /// How many chunks there are.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn present(&self) -> usize {
         self.present
     }

@@ -66,7 +66,10 @@ impl Ints {
     }
 
     pub(super) fn get(&self, index: usize) -> Option<i64> {
-        each!(self, numbers => numbers.get(index).map(|&number| number.into()))
+        fn at<N: Copy + Into<i64>>(numbers: &[N], index: usize) -> Option<i64> {
+            numbers.get(index).map(|&number| number.into())
+        }
+        each!(self, numbers => at(numbers, index))
     }
 
     pub(super) fn contains(&self, number: i64) -> bool {

@@ -342,6 +342,6 @@ fn freeing_goes_in_slices() {
         slices += 1;
     }
     assert!(slices > 20, "{slices}");
-    assert!(capture.is_empty());
+    assert_eq!(capture.len(), 0);
     capture.validate();
 }

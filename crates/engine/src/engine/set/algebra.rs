@@ -214,7 +214,7 @@ impl<M: Element, P: Place> Set<M, P> {
                 captured.iter().map(|one| one.as_ref().and_then(Body::of)).collect();
             let result = combine(&sets, rules);
             let len = result.len() as u64;
-            Ok(((len > 0).then(|| Collection::Set(result)), len))
+            Ok(((len > 0).then_some(Collection::Set(result)), len))
         })
     }
 
