@@ -16,6 +16,8 @@ mod set;
 mod sort;
 mod sorted_set;
 mod stream;
+mod stream_groups;
+mod stream_info;
 mod string;
 
 use crate::spec::CommandSpec;
@@ -47,6 +49,7 @@ pub(crate) const FAMILIES: &[Family] = &[
     family("sorted-set", sorted_set::COMMANDS),
     family("geo", geo::COMMANDS),
     family("stream", stream::COMMANDS),
+    family("stream", stream_groups::COMMANDS),
     family("bitmap", bitmap::COMMANDS),
     family("hyperloglog", hyperloglog::COMMANDS),
 ];

@@ -243,6 +243,25 @@ impl<P: Place> Stream<P> {
         Ok(self.len()? == 0)
     }
 
+    /// Returns whether there is such a stream, with or without entries.
+    ///
+    /// **Command** `EXISTS`. **Complexity** O(1).
+    ///
+    /// # Errors
+    /// [`OpError::WrongType`].
+    ///
+    /// # Examples
+    /// ```
+    /// let engine = larder::Engine::new();
+    /// let id = engine.stream("s").add([("f", "v")])?;
+    /// engine.stream("s").remove([id])?;
+    /// assert!(engine.stream("s").exists()?, "without entries it is still there");
+    /// # Ok::<(), larder::OpError>(())
+    /// ```
+    pub fn exists(&self) -> Result<bool, OpError> {
+        Ok(read(&self.place, |_: &Body, _| ())?.is_some())
+    }
+
     /// Returns the entry with this id.
     ///
     /// **Command** `XRANGE key id id`. **Complexity** O(log n + b) for n entries, b bytes of a block (about 4 KiB).

@@ -201,7 +201,7 @@ impl<P: Place> StreamGroup<'_, P> {
     /// use larder::{GroupOptions, GroupPosition};
     /// let engine = larder::Engine::new();
     /// let made = engine.stream("s").group("g").create_with(GroupPosition::End, GroupOptions::new().make_stream())?;
-    /// assert!(made && engine.exists(&["s"])? == 1);
+    /// assert!(made && engine.exists("s")?);
     /// # Ok::<(), larder::OpError>(())
     /// ```
     pub fn create_with(
