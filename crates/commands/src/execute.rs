@@ -92,7 +92,7 @@ fn unknown(args: Args<'_>) -> CommandError {
 }
 
 /// The beginning of a word, up to a NUL: Redis prints words as C strings.
-fn quoted(word: &[u8], bytes_max: usize) -> &[u8] {
+pub(crate) fn quoted(word: &[u8], bytes_max: usize) -> &[u8] {
     let end = word.iter().take(bytes_max).position(|&byte| byte == 0).unwrap_or(word.len().min(bytes_max));
     word.get(..end).unwrap_or_default()
 }

@@ -68,6 +68,10 @@ fn count_range(args: Args<'_>) -> Result<BitRange, CommandError> {
         2 => Ok(BitRange::ALL),
         4 | 5 => {
             let (start, end) = (args.int(2)?, args.int(3)?);
+            if start < 0 && end < 0 && start > end {
+                // Empty in any unit, and Redis does not look at the unit any more.
+                return Ok(BitRange::bytes(start, end));
+            }
             Ok(range_of(start, end, in_bits(args, 4)?))
         }
         _ => Err(CommandError::syntax()),

@@ -1,7 +1,7 @@
 //! HyperLogLogs: about how many different elements were seen.
 
 use bytes::Bytes;
-use larder::{At, Engine, HyperLogLog};
+use larder::{At, Engine, HyperLogLog, OpError};
 
 use crate::error::CommandError;
 use crate::keyspec::{KeyFlags, KeySpec};
@@ -17,7 +17,17 @@ fn handle<'a>(ctx: &Context<'a>, index: usize) -> Result<HyperLogLog<Bytes, At<'
 }
 
 fn pfadd(ctx: &mut Context<'_>) -> Result<(), CommandError> {
-    let changed = handle(ctx, 1)?.add_all(ctx.args.from(2).iter().copied())?;
+    let (log, elements) = (handle(ctx, 1)?, ctx.args.from(2));
+    let changed = match log.add_all(elements.iter().copied()) {
+        Err(refusal @ OpError::CorruptHyperLogLog { .. }) => {
+            // Redis keeps the elements that it added before it met what is corrupt.
+            for &element in elements {
+                log.add(element)?;
+            }
+            return Err(refusal.into());
+        }
+        done => done?,
+    };
     ctx.reply.integer(i64::from(changed));
     Ok(())
 }
@@ -68,7 +78,7 @@ fn pfdebug(ctx: &mut Context<'_>) -> Result<(), CommandError> {
             ctx.reply.integer(i64::from(made == Some(true)));
         }
         () => {
-            let name = ctx.args.bytes(1)?;
+            let name = crate::execute::quoted(ctx.args.bytes(1)?, usize::MAX);
             return Err(CommandError::from_bytes([b"ERR Unknown PFDEBUG subcommand '", name, b"'"].concat()));
         }
     }

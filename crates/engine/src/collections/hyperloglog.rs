@@ -23,7 +23,7 @@ mod tests;
 
 use std::ops::Range;
 
-pub(crate) use sparse::runs;
+pub(crate) use sparse::{Run, runs, written_runs};
 
 /// Registers of every HyperLogLog.
 pub(crate) const REGISTERS: usize = 1 << INDEX_BITS;

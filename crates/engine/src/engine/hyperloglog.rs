@@ -348,12 +348,13 @@ impl<M: Element, P: Place> HyperLogLog<M, P> {
         Ok(Some(union(&[key], &strings)?.values().to_vec()))
     }
 
-    /// Returns the runs of the sparse form: how many registers, and their value; `None` for an absent key or a dense form.
+    /// Returns the runs of the sparse form as they are written, sound or not: how many registers, and their value; `None` for an
+    /// absent key or a dense form.
     ///
     /// **Command** `PFDEBUG DECODE`. **Complexity** O(n), n the bytes.
     ///
     /// # Errors
-    /// As [`add`](Self::add).
+    /// [`OpError::NotHyperLogLog`], [`OpError::WrongType`].
     ///
     /// # Examples
     /// ```
@@ -370,14 +371,9 @@ impl<M: Element, P: Place> HyperLogLog<M, P> {
         if hll::check(&bytes).map_err(refused(key))? == Form::Dense {
             return Ok(None);
         }
-        let runs = hll::runs(&bytes).map(|run| {
-            run.map(|run| RegisterRun {
-                registers: run.registers().len(),
-                value: run.value,
-                is_long: run.is_long(),
-            })
-        });
-        runs.collect::<Result<_, _>>().map(Some).map_err(refused(key))
+        let runs = hll::written_runs(&bytes);
+        let run = |run: hll::Run| RegisterRun { registers: run.len(), value: run.value, is_long: run.is_long() };
+        Ok(Some(runs.map(run).collect()))
     }
 }
 

@@ -39,6 +39,10 @@ impl Run {
         self.bytes == 2
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
     /// The run that begins at `at` with register `first`; `None` behind the last one.
     fn read(bytes: &[u8], at: usize, first: usize) -> Result<Option<Self>, Refused> {
         let Some(&opcode) = bytes.get(at) else { return Ok(None) };
@@ -69,6 +73,16 @@ pub(crate) fn runs(bytes: &[u8]) -> impl Iterator<Item = Result<Run, Refused>> +
         };
         (at, first) = (at + run.bytes, first + run.len);
         Some(Ok(run))
+    })
+}
+
+/// The runs as they are written, whether or not they cover the registers; what is cut off at the end is left out.
+pub(crate) fn written_runs(bytes: &[u8]) -> impl Iterator<Item = Run> + '_ {
+    let mut at = HEADER_BYTES;
+    std::iter::from_fn(move || {
+        let run = Run::read(bytes, at, 0).ok().flatten()?;
+        at += run.bytes;
+        Some(run)
     })
 }
 
