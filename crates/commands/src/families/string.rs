@@ -2,7 +2,7 @@
 
 mod options;
 
-use larder::{OpError, SetOptions, SetOutcome};
+use larder::{LENGTH_BYTES_MAX, OpError, SetOptions, SetOutcome};
 use options::{Expiry, Form, Options};
 
 use crate::args::{Args, parse_integer};
@@ -250,29 +250,39 @@ impl LcsOptions {
     }
 }
 
-fn lcs(ctx: &mut Context<'_>) -> Result<(), CommandError> {
-    let (a, b) = (ctx.args.bytes(1)?, ctx.args.bytes(2)?);
-    let refused = |error| match error {
+/// Redis's table for LCS has a number of four bytes for every pair of prefixes, and may not be larger than a string.
+fn lcs_fits(lengths: [u64; 2]) -> bool {
+    let [a, b] = lengths.map(|bytes| u128::from(bytes) + 1);
+    a * b * 4 <= LENGTH_BYTES_MAX as u128
+}
+
+fn lcs_refused(error: OpError) -> CommandError {
+    match error {
         OpError::WrongType { .. } => CommandError::new("ERR The specified keys must contain string values"),
         OpError::InvalidArgument(_) => {
             CommandError::new("ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len")
         }
         other => other.into(),
-    };
-    // Wrong types are told before wrong options.
-    for key in [a, b] {
-        ctx.engine.strlen(key).map_err(refused)?;
     }
+}
+
+fn lcs(ctx: &mut Context<'_>) -> Result<(), CommandError> {
+    let (a, b) = (ctx.args.bytes(1)?, ctx.args.bytes(2)?);
+    // Wrong types are told before wrong options.
+    let lengths = [ctx.engine.strlen(a).map_err(lcs_refused)?, ctx.engine.strlen(b).map_err(lcs_refused)?];
     let options = LcsOptions::parse(ctx.args)?;
+    if !lcs_fits(lengths) {
+        return Err(lcs_refused(OpError::InvalidArgument("too long")));
+    }
     if options.indexes {
-        let found = ctx.engine.lcs_runs(a, b, options.bytes_min).map_err(refused)?;
+        let found = ctx.engine.lcs_runs(a, b, options.bytes_min).map_err(lcs_refused)?;
         return lcs_runs(ctx, &found, options.with_lengths);
     }
     if options.length {
-        let bytes = ctx.engine.lcs_len(a, b).map_err(refused)?;
+        let bytes = ctx.engine.lcs_len(a, b).map_err(lcs_refused)?;
         ctx.reply.count(bytes);
     } else {
-        let common = ctx.engine.lcs(a, b).map_err(refused)?;
+        let common = ctx.engine.lcs(a, b).map_err(lcs_refused)?;
         ctx.reply.bulk(&common);
     }
     Ok(())
