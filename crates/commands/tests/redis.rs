@@ -115,6 +115,9 @@ fn row(reply: &Reply) -> (Vec<Reply>, Vec<Reply>) {
     (fields.to_vec(), subcommands.clone())
 }
 
+/// Rows that go beyond the server's on purpose: an option that came later.
+const NEWER: [&str; 2] = ["zrank", "zrevrank"];
+
 #[test]
 fn rows_are_those_of_redis() {
     let Some(server) = Server::start(servers::Kind::Redis) else { return };
@@ -129,7 +132,9 @@ fn rows_are_those_of_redis() {
         let (Some(theirs @ Reply::Array(_)), Some(mine)) = (theirs.first(), mine.first()) else { continue };
         compared += 1;
         let ((theirs, _), (mine, _)) = (row(theirs), row(mine));
-        if mine != theirs {
+        if NEWER.contains(&found.full_name().as_str()) {
+            assert_ne!(mine, theirs, "{}: no longer an exception", found.full_name());
+        } else if mine != theirs {
             let place =
                 mine.iter().zip(&theirs).position(|(mine, theirs)| mine != theirs).unwrap_or(mine.len());
             faults.push(format!(
@@ -140,7 +145,7 @@ fn rows_are_those_of_redis() {
             ));
         }
     }
-    assert!(compared > 80, "{compared} rows were compared");
+    assert!(compared > 150, "{compared} rows were compared");
     assert!(faults.is_empty(), "{} of {compared} rows differ:\n{}", faults.len(), faults.join("\n"));
 }
 
@@ -181,6 +186,9 @@ fn keys_of_lines_are_those_of_redis() {
         if known == Reply::Array(vec![Reply::NullBulk]) || !found.spec.subcommands.is_empty() {
             continue;
         }
+        if NEWER.contains(&name.as_str()) {
+            continue;
+        }
         for (whole, subcommand) in [(false, "GETKEYS"), (true, "GETKEYS"), (true, "GETKEYSANDFLAGS")] {
             let mut line = vec!["COMMAND".to_owned(), subcommand.to_owned()];
             line.extend(line_of(&found, whole));
@@ -200,6 +208,6 @@ fn keys_of_lines_are_those_of_redis() {
             }
         }
     }
-    assert!(with_keys.len() > 40, "{} commands have keys", with_keys.len());
+    assert!(with_keys.len() > 100, "{} commands have keys", with_keys.len());
     assert!(faults.is_empty(), "{} lines differ:\n{}", faults.len(), faults.join("\n"));
 }

@@ -393,7 +393,7 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
         since: "2.2.0",
         complexity: "O(N) where N is the number of elements before the pivot",
         summary: "Puts an element before or behind another one of a list",
-        syntax: "key BEFORE|AFTER pivot element",
+        syntax: "key <BEFORE | AFTER> pivot element",
         run: linsert,
         ..ROW
     },
@@ -417,7 +417,7 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
         since: "6.2.0",
         complexity: "O(log(N)) where N is the length of the longer list",
         summary: "Moves an element from an end of a list to an end of another, and returns it",
-        syntax: "source destination LEFT|RIGHT LEFT|RIGHT",
+        syntax: "source destination <LEFT | RIGHT> <LEFT | RIGHT>",
         run: lmove,
         ..ROW
     },
@@ -428,7 +428,7 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
         since: "7.0.0",
         complexity: "O(N+M) where N is the number of keys and M the number of elements returned",
         summary: "Takes elements off the first list that is not empty",
-        syntax: "numkeys key [key ...] LEFT|RIGHT [COUNT count]",
+        syntax: "numkeys key [key ...] <LEFT | RIGHT> [COUNT count]",
         run: lmpop,
         ..ROW
     },

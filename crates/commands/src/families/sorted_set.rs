@@ -205,7 +205,7 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
         since: "7.0.0",
         complexity: "O(K) + O(M*log(N)) where K is the number of provided keys, N being the number of elements in the sorted set, and M being the number of elements popped.",
         summary: "Takes members off an end of the first sorted set that has any",
-        syntax: "numkeys key [key ...] MIN | MAX [COUNT count]",
+        syntax: "numkeys key [key ...] <MIN | MAX> [COUNT count]",
         subcommands: &[],
         run: members::zmpop,
     },
