@@ -179,7 +179,7 @@ impl Step {
         }
         let get = args.is(at, "GET") && has(2);
         let set = args.is(at, "SET") && has(3);
-        if !get && !set && !(args.is(at, "INCRBY") && has(3)) {
+        if !(get || set || (args.is(at, "INCRBY") && has(3))) {
             return Err(CommandError::syntax());
         }
         let kind = BitInteger::parse(args.bytes(at + 1)?).ok_or_else(|| {
