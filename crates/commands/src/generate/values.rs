@@ -300,7 +300,7 @@ fn offset(place: Place<'_>, tape: &mut Tape) -> String {
     match tape.weighted([60, 25, 5, 6].into_iter()) {
         0 => tape.draw(20).to_string(),
         1 => tape.draw(300).to_string(),
-        2 => tape.draw(60_000).to_string(),
+        2 => tape.draw(9_000).to_string(),
         _ => tape
             .pick(&["-1", "4294967296", "9223372036854775807", "-9223372036854775808", "abc", "1.5", ""])
             .to_owned(),

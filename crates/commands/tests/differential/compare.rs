@@ -14,6 +14,8 @@ pub(crate) struct Call<'a> {
     pub(crate) line: &'a [Vec<u8>],
     pub(crate) ours: &'a [u8],
     pub(crate) theirs: &'a [u8],
+    /// The type under the key that `OBJECT` looks at.
+    pub(crate) held: &'a str,
 }
 
 impl Call<'_> {

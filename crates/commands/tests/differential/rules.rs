@@ -58,6 +58,7 @@ pub(crate) fn says(line: &[Vec<u8>], word: &str) -> bool {
 pub(crate) fn rule_of(name: &str, line: &[Vec<u8>]) -> Rule {
     match name {
         "KEYS" | "SMEMBERS" | "SINTER" | "SUNION" | "SDIFF" | "HKEYS" | "HVALS" => Rule::Unordered,
+        "SORT" | "SORT_RO" if has_free_order(line) => Rule::Unordered,
         "HGETALL" => Rule::UnorderedPairs,
         "TTL" | "EXPIRETIME" | "HTTL" | "HEXPIRETIME" => Rule::Near(3),
         "PTTL" | "PEXPIRETIME" | "HPTTL" | "HPEXPIRETIME" => Rule::Near(3_000),
@@ -75,6 +76,18 @@ pub(crate) fn rule_of(name: &str, line: &[Vec<u8>]) -> Rule {
             _ => Rule::Exact,
         },
     }
+}
+
+/// Is the order of a SORT undefined? By texts of other keys, equals stay as the sorting method leaves them; without a
+/// star nothing is sorted, and a set has no order of its own.
+pub(crate) fn has_free_order(line: &[Vec<u8>]) -> bool {
+    let by = line.iter().position(|arg| arg.eq_ignore_ascii_case(b"BY"));
+    let pattern = by.and_then(|at| line.get(at + 1));
+    pattern.is_some_and(|pattern| {
+        let unsorted = !pattern.contains(&b'*');
+        let plain_list = line.get(1).is_some_and(|key| key.starts_with(b"l"));
+        says(line, "ALPHA") || (unsorted && !plain_list)
+    })
 }
 
 /// Where the cursor of a scan stands.
