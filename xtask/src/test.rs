@@ -24,7 +24,7 @@ Steps, in this order:
   advisories      cargo deny: RustSec; SKIPPED where its database cannot be fetched
   package         cargo package builds the crate as it would be published
   fuzz targets    they pass clippy, and their corpora replay as ordinary tests
-  examples        the quickstart, a short tiered_cache, the fuzzed service
+  examples        the quick ones, a short tiered_cache, the fuzzed service
   benches         each benchmark once with --quick
   xtask tests     this program's own unit tests
   servers         finds or installs the servers that the tests compare with
@@ -107,18 +107,25 @@ fn slow_steps(steps: &mut Run, options: Options) {
         run(cargo(["package", "-p", "larder"]).args((!options.strict).then_some("--allow-dirty")))
     });
     steps.step("fuzz targets", || fuzz::lint(locked(options)).and_then(|| fuzz::replay(locked(options))));
-    steps.step("examples", || {
-        run(&mut cargo(["run", "-p", "larder-examples", "--example", "quickstart"])).and_then(|| {
-            let tiered = ["run", "-p", "larder-examples", "--example", "tiered_cache"];
-            run(cargo(tiered).args(["--", "--requests", "20000"])).and_then(|| {
-                let service = ["run", "-p", "larder-commands", "--features", "proptest"];
-                run(cargo(service).args(["--example", "fuzz_a_service"]))
-            })
-        })
-    });
+    steps.step("examples", examples);
     steps.step("benches", benches);
     steps.step("models", || models(None));
     steps.step("xtask tests", || run(&mut cargo(["test", "-p", "xtask", "--bins"])));
+}
+
+/// Runs the examples that are quick, and the main one with few requests.
+fn examples() -> Outcome {
+    const QUICK: [&str; 5] = ["quickstart", "typed_collections", "leaderboard", "nearby", "unique_visitors"];
+    let quick = QUICK.iter().fold(Outcome::Passed, |before, name| {
+        before.and_then(|| run(&mut cargo(["run", "-p", "larder-examples", "--example", name])))
+    });
+    quick.and_then(|| {
+        let tiered = ["run", "-p", "larder-examples", "--example", "tiered_cache"];
+        run(cargo(tiered).args(["--", "--requests", "20000"])).and_then(|| {
+            let service = ["run", "-p", "larder-commands", "--features", "proptest"];
+            run(cargo(service).args(["--example", "fuzz_a_service"]))
+        })
+    })
 }
 
 /// Runs the engine on a scheduler that tries out interleavings, each model as often as `runs` says.
