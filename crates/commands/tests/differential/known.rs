@@ -124,7 +124,8 @@ const DELIBERATE: &[Deliberate] = &[
         servers: VALKEY,
         names: &["HSETEX"],
         applies: |call| {
-            refuses(call.ours, "numfields") && call.line.iter().any(|word| word.starts_with(b"-92233720368547758"))
+            refuses(call.ours, "numfields")
+                && call.line.iter().any(|word| word.starts_with(b"-92233720368547758"))
         },
         reason: "Valkey doubles the number of fields, and a count far below zero wraps to a small one",
     },

@@ -251,7 +251,10 @@ impl<F: Element, V: Element, P: Place> Hash<F, V, P> {
     /// # Ok::<(), larder::OpError>(())
     /// ```
     pub fn set(&self, field: impl Arg<F>, value: impl Arg<V>) -> Result<bool, OpError> {
-        Ok(self.set_many([(field, value)])? == 1)
+        let created = self.with_pair(field, value, |field, value| {
+            self.change(Absent::Create, pair_room(field, value), |change| Ok(put(change, field, value, None)))
+        })?;
+        Ok(created.unwrap_or(false))
     }
 
     /// Gives several fields their values at once; the last one wins where a field comes twice. Returns how many are new.
@@ -299,15 +302,10 @@ impl<F: Element, V: Element, P: Place> Hash<F, V, P> {
     /// # Ok::<(), larder::OpError>(())
     /// ```
     pub fn set_if_absent(&self, field: impl Arg<F>, value: impl Arg<V>) -> Result<bool, OpError> {
-        let pairs = self.packed_pairs([(field, value)])?;
-        let stored = self.change(Absent::Create, room(&pairs), |change| {
-            let mut stored = false;
-            for (field, value) in in_pairs(&pairs) {
-                if live(change, field).is_none() {
-                    stored = put(change, field, value, None);
-                }
-            }
-            Ok(stored)
+        let stored = self.with_pair(field, value, |field, value| {
+            self.change(Absent::Create, pair_room(field, value), |change| {
+                Ok(live(change, field).is_none() && put(change, field, value, None))
+            })
         })?;
         Ok(stored.unwrap_or(false))
     }
@@ -328,7 +326,9 @@ impl<F: Element, V: Element, P: Place> Hash<F, V, P> {
     /// # Ok::<(), larder::OpError>(())
     /// ```
     pub fn remove(&self, field: impl Arg<F>) -> Result<bool, OpError> {
-        Ok(self.remove_many([field])? == 1)
+        let removed =
+            self.with(field, |field| self.change(Absent::Skip, 0, |change| Ok(remove(change, field))))?;
+        Ok(removed.unwrap_or(false))
     }
 
     /// Takes several fields out at once; returns how many were there.
@@ -370,7 +370,9 @@ impl<F: Element, V: Element, P: Place> Hash<F, V, P> {
     /// # Ok::<(), larder::OpError>(())
     /// ```
     pub fn take(&self, field: impl Arg<F>) -> Result<Option<V>, OpError> {
-        Ok(self.take_many([field])?.pop().flatten())
+        let taken =
+            self.with(field, |field| self.change(Absent::Skip, 0, |change| Ok(take(change, field))))?;
+        taken.flatten().map(|value| self.decoded(&value)).transpose()
     }
 
     /// Takes several fields out at once and returns their values, in their order.
@@ -393,14 +395,8 @@ impl<F: Element, V: Element, P: Place> Hash<F, V, P> {
         fields: impl IntoIterator<Item = A>,
     ) -> Result<Vec<Option<V>>, OpError> {
         let fields = self.packed(fields)?;
-        let taken = self.change(Absent::Skip, 0, |change| {
-            let mut taken = Vec::with_capacity(fields.len());
-            for field in &fields {
-                taken.push(live(change, field).map(|entry| Value::copy(entry.value)));
-                remove(change, field);
-            }
-            Ok(taken)
-        })?;
+        let taken = self
+            .change(Absent::Skip, 0, |change| Ok(fields.iter().map(|field| take(change, field)).collect()))?;
         self.decoded_all(taken.unwrap_or_else(|| vec![None; fields.len()]))
     }
 
@@ -504,6 +500,16 @@ impl<F: Element, V: Element, P: Place> Hash<F, V, P> {
         .map_err(|error| OpError::codec(self.place.key(), error))?
     }
 
+    /// Lends the bytes of a field and a value.
+    fn with_pair<R>(
+        &self,
+        field: impl Arg<F>,
+        value: impl Arg<V>,
+        f: impl FnOnce(&[u8], &[u8]) -> Result<R, OpError>,
+    ) -> Result<R, OpError> {
+        self.with::<F, R>(field, |field| self.with::<V, R>(value, |value| f(field, value)))
+    }
+
     fn packed<A: Arg<F>>(&self, fields: impl IntoIterator<Item = A>) -> Result<Packed, OpError> {
         let mut packed = Packed::new();
         for field in fields {
@@ -545,6 +551,11 @@ fn room(packed: &Packed) -> usize {
     packed.content_bytes().saturating_add(packed.len().saturating_mul(FIELD_ROOM_BYTES))
 }
 
+/// The same for one field.
+fn pair_room(field: &[u8], value: &[u8]) -> usize {
+    field.len() + value.len() + FIELD_ROOM_BYTES
+}
+
 /// The entries two by two.
 fn in_pairs(packed: &Packed) -> impl Iterator<Item = (&[u8], &[u8])> {
     let mut entries = packed.iter();
@@ -581,6 +592,13 @@ fn remove(change: &mut Change<'_, Body>, field: &[u8]) -> bool {
     let Some(deadline) = change.body.remove(field) else { return false };
     change.emit(|| Delta::HashRemove { field: field.into() });
     is_live(deadline, now)
+}
+
+/// Takes a field out, if it is there; its value.
+fn take(change: &mut Change<'_, Body>, field: &[u8]) -> Option<Value> {
+    let value = live(change, field).map(|entry| Value::copy(entry.value));
+    remove(change, field);
+    value
 }
 
 /// Takes out some of the fields past their deadline.

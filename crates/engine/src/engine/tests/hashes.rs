@@ -503,3 +503,32 @@ fn other_types_are_refused_and_left_alone() {
     let refused = engine.hash::<String, u8>("n").get("a");
     assert!(matches!(&refused, Err(OpError::Codec { key, .. }) if **key == *b"n"), "{refused:?}");
 }
+
+#[test]
+fn deadlines_go_with_copies_moves_and_effects() {
+    let (engine, clock) = engine();
+    let follower = Engine::builder().clock(clock.clone()).build().unwrap();
+    for count in [4_u32, 2_000] {
+        let name = |what: &str| format!("{what}:{count}");
+        let hash = engine.hash::<u32, u32>(name("source"));
+        hash.set_many((0..count).map(|n| (n, n))).unwrap();
+        hash.expire(0..count - 1, Duration::from_millis(10), ExpireCondition::Always).unwrap();
+        engine.copy(name("source"), &engine, name("copy"), false).unwrap();
+        engine.rename(name("source"), name("renamed")).unwrap();
+        engine.take_effects().iter().for_each(|effect| follower.apply(effect).unwrap());
+        clock.advance(Duration::from_millis(10));
+        for engine in [&engine, &follower] {
+            while engine.maintain(Budget::default()).due {}
+            engine.validate();
+        }
+        engine.take_effects().iter().for_each(|effect| follower.apply(effect).unwrap());
+        for engine in [&engine, &follower] {
+            for key in [name("copy"), name("renamed")] {
+                let left: Vec<_> =
+                    engine.hash::<u32, u32>(&key).iter().unwrap().map(Result::unwrap).collect();
+                assert_eq!(left, [(count - 1, count - 1)], "{key}");
+            }
+        }
+        assert_eq!(engine.state_digest(), follower.state_digest());
+    }
+}
