@@ -269,10 +269,9 @@ pub(super) fn streams(args: Args<'_>, grouped: bool) -> Result<Streams<'_>, Comm
         } else if args.is(at, "STREAMS") && more >= 1 {
             let words = args.from(at + 1);
             if words.len() % 2 == 1 {
-                let (name, sign) = if grouped { ("xreadgroup", '>') } else { ("xread", '$') };
-                return Err(CommandError::new(format!(
-                    "ERR Unbalanced '{name}' list of streams: for each stream key an ID or '{sign}' must be specified."
-                )));
+                return error(
+                    "ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified.",
+                );
             }
             (found.keys, found.ids) = words.split_at(words.len() / 2);
             break;

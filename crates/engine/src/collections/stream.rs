@@ -169,15 +169,13 @@ impl Stream {
         Trimmed { removed, before, dropped }
     }
 
-    /// Sets what the stream says of itself.
+    /// Sets what the stream says of itself. As in Redis 7.0, the last id may lie below one that was removed; newer versions
+    /// refuse that.
     pub(crate) fn set_meta(&mut self, meta: &NewMeta) -> Result<(), OpError> {
         let refuse = |why| Err(OpError::InvalidArgument(why));
         let root = &mut *self.0;
         if meta.max_deleted_id.is_some_and(|id| meta.last_id < id) {
             return refuse("The ID specified in XSETID is smaller than the provided max_deleted_entry_id");
-        }
-        if meta.last_id < root.max_deleted_id {
-            return refuse("The ID specified in XSETID is smaller than current max_deleted_entry_id");
         }
         if let Some(top) = root.log.last_id() {
             if meta.last_id < top {

@@ -420,8 +420,8 @@ impl<P: Place> Stream<P> {
     /// **Command** `XSETID`. **Complexity** O(1).
     ///
     /// # Errors
-    /// [`OpError::NoSuchKey`]; [`OpError::InvalidArgument`] for an id below the last entry's or below one that was removed,
-    /// and a number of entries below the present one; [`OpError::WrongType`].
+    /// [`OpError::NoSuchKey`]; [`OpError::InvalidArgument`] for an id below the last entry's or below the given one of a
+    /// removed entry, and a number of entries below the present one; [`OpError::WrongType`].
     ///
     /// # Examples
     /// ```

@@ -31,7 +31,10 @@ pub(crate) struct Reading {
 impl Stream {
     /// Whether an entry that was removed one by one lies at or after this id: then nobody can count what lies between.
     fn has_tombstone_from(&self, id: StreamId) -> bool {
-        self.len() > 0 && self.0.max_deleted_id != StreamId::MIN && id <= self.0.max_deleted_id
+        let deleted = self.0.max_deleted_id;
+        deleted != StreamId::MIN
+            && id <= deleted
+            && self.0.log.first_id().is_some_and(|first| first <= deleted)
     }
 
     /// Which of all the entries ever added the one with this id is, counted from one, where that can be told.
@@ -74,7 +77,8 @@ impl Stream {
         }
     }
 
-    /// Delivers new entries to a consumer, which is made if it is not there. `None` without such a group.
+    /// Delivers new entries to a consumer, which is made if it is not there. Where there is nothing to deliver, the
+    /// consumer is neither made nor seen, as in Redis 7.0. `None` without such a group.
     pub(crate) fn read_new(&mut self, group: &[u8], consumer: &[u8], reading: &Reading) -> Option<Delivered> {
         let found = self.group(group)?;
         let mut read = found.entries_read;
@@ -85,17 +89,17 @@ impl Stream {
         for &id in &ids {
             read = self.count_one(read, id);
         }
-        self.edit_group(group, |group| {
-            let number = group.see(consumer, reading.now_ms);
-            if let Some(&last) = ids.last() {
+        if let Some(&last) = ids.last() {
+            self.edit_group(group, |group| {
+                let number = group.see(consumer, reading.now_ms);
+                group.set_active(number, Some(reading.now_ms));
                 group.last_delivered = last;
                 group.entries_read = read;
-                group.set_active(number, Some(reading.now_ms));
                 if !reading.no_ack {
                     group.deliver(number, &ids, reading.now_ms);
                 }
-            }
-        });
+            });
+        }
         Some(Delivered { ids, log: self.0.log.clone() })
     }
 

@@ -373,7 +373,7 @@ impl<P: Place> StreamGroup<'_, P> {
     }
 
     /// Delivers entries that nobody in the group has read yet, and makes them pending with the consumer, which is made if
-    /// there is none of this name. It does not wait for entries to come.
+    /// there is none of this name and something to deliver. It does not wait for entries to come.
     ///
     /// **Command** `XREADGROUP .. >`. **Complexity** O(k + log n + log p) for k of n entries and p pending ones.
     ///
@@ -401,12 +401,13 @@ impl<P: Place> StreamGroup<'_, P> {
         let delivered = self.change_group(self.room_for(count, consumer)?, |change| {
             let reading = Reading { count, no_ack: options.no_ack, now_ms: change.now_ms() };
             let delivered = change.body.read_new(name, consumer, &reading)?;
+            if delivered.ids.is_empty() {
+                return Some(delivered);
+            }
             emit_all(change, |body, deltas| {
                 let Some(group) = body.group(name) else { return };
                 deltas.extend(consumer_delta(body, name, consumer));
-                if !delivered.ids.is_empty() {
-                    deltas.push(group_put(name, group));
-                }
+                deltas.push(group_put(name, group));
                 if !reading.no_ack {
                     deltas.extend(pending_deltas(name, group, &delivered.ids));
                 }

@@ -108,8 +108,7 @@ impl Model {
     }
 
     pub(super) fn set_meta(&mut self, meta: &NewMeta) -> bool {
-        let too_low = meta.last_id < self.max_deleted
-            || meta.max_deleted_id.is_some_and(|id| id > meta.last_id)
+        let too_low = meta.max_deleted_id.is_some_and(|id| id > meta.last_id)
             || self.entries.last_key_value().is_some_and(|(&top, _)| meta.last_id < top);
         let too_few = !self.entries.is_empty()
             && meta.entries_added.is_some_and(|added| added < self.entries.len() as u64);
@@ -134,7 +133,8 @@ impl Model {
     }
 
     fn tombstone_from(&self, id: StreamId) -> bool {
-        !self.entries.is_empty() && self.max_deleted > StreamId::MIN && self.max_deleted >= id
+        let first = self.entries.keys().next();
+        first.is_some_and(|&first| self.max_deleted >= first) && self.max_deleted >= id
     }
 
     /// The number of an entry among all that were ever added.
@@ -163,12 +163,10 @@ impl Model {
 
     pub(super) fn read_new(&mut self, names: Names<'_>, reading: &Reading) -> Option<Vec<StreamId>> {
         let mut group = self.groups.get(names.0)?.clone();
-        let consumer = group.consumers.entry(names.1.into()).or_default();
-        consumer.0 = reading.now_ms;
         let ids: Vec<StreamId> =
             self.entries.keys().copied().filter(|&id| id > group.last).take(reading.count).collect();
         if !ids.is_empty() {
-            consumer.1 = Some(reading.now_ms);
+            group.consumers.insert(names.1.into(), (reading.now_ms, Some(reading.now_ms)));
         }
         for &id in &ids {
             group.read = match group.read {
