@@ -146,6 +146,44 @@ fn many_keyspaces_are_charged_to_the_byte() {
     }
 }
 
+/// Bitmaps and HyperLogLogs: small, roped, sparse, beside a reader, and made of each other.
+#[test]
+fn bits_are_charged_to_the_byte() {
+    for model in MODELS {
+        let measured = Measured::new(Engine::builder().seed(5).shards(2), model);
+        let engine = measured.subject.engine();
+        let mut offset = 1_u64;
+        for step in 0..1_500_u64 {
+            offset = offset.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let name = ["a", "b", "c"][step as usize % 3];
+            let reach = [1_000, 100_000, 1_000_000, 4_294_967_296][(step / 7) as usize % 4];
+            let at = (offset >> 24) % reach;
+            let bitmap = engine.bitmap(name);
+            match step % 11 {
+                0 => drop(engine.append(name, [7; 5_000])),
+                1 => drop(engine.set_range(name, at / 8, [1; 300])),
+                2 => drop(engine.hyperloglog::<u64>("log").add_all(step * 50..step * 50 + 50)),
+                3 => drop(engine.hyperloglog::<u64>("log").count()),
+                4 => drop(engine.hyperloglog::<u64>("all").merge(&["log"])),
+                5 if step % 5 == 0 => drop(engine.set(name, vec![3; 100_000])),
+                6 if step % 4 == 0 => drop(engine.remove(name)),
+                // NOT of a far bit would be half a gigabyte.
+                7 => drop(bitmap.combine(larder::BitOperation::Or, &["a", "b", "c"])),
+                8 => drop(bitmap.combine(larder::BitOperation::And, &["a", "b"])),
+                9 => {
+                    // A reader holds what is written meanwhile; it lets go before the count.
+                    let held = if engine.strlen(name) < Ok(1 << 20) { engine.get(name).ok() } else { None };
+                    bitmap.set(at.min(500_000), true).expect("there is no limit");
+                    drop(held);
+                }
+                _ => drop(bitmap.set(at, step % 2 == 0)),
+            }
+            assert_eq!(measured.charged(), measured.held(), "{model:?}, step {step}");
+        }
+        measured.empty_again();
+    }
+}
+
 /// An object's allocation is that of an `Arc`: two counters and the value, padded to its alignment.
 #[test]
 fn objects_of_any_alignment_are_charged_to_the_byte() {

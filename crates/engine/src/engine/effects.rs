@@ -137,11 +137,29 @@ fn string_digest<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> u64 {
     hasher.digest()
 }
 
+/// The same of a large string, whose gaps are zeros.
+fn rope_digest(rope: &Rope) -> u64 {
+    const ZEROS: [u8; 4_096] = [0; 4_096];
+    let mut hasher = Xxh3::with_seed(1);
+    let mut at = 0;
+    let last = [(rope.len(), &[][..])];
+    for (from, bytes) in rope.pieces(0..rope.len()).chain(last) {
+        while at < from {
+            let zeros = ZEROS.len().min(from - at);
+            hasher.update(&ZEROS[..zeros]);
+            at += zeros;
+        }
+        hasher.update(bytes);
+        at = from + bytes.len();
+    }
+    hasher.digest()
+}
+
 impl Hashed {
     fn digest(self, db: u16, _now_ms: u64) -> Result<u64, OpError> {
         let (kind, content) = match self.content {
             Content::Hashed(digest) => ("string", digest),
-            Content::Large(rope) => ("string", string_digest([&rope.to_vec()[..]])),
+            Content::Large(rope) => ("string", rope_digest(&rope)),
             Content::Object(object) => {
                 let bytes = object.encode().map_err(|error| OpError::codec(&self.key, error))?;
                 ("string", string_digest([&bytes[..]]))

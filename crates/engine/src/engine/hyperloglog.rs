@@ -372,7 +372,8 @@ impl<M: Element, P: Place> HyperLogLog<M, P> {
             return Ok(None);
         }
         let runs = hll::written_runs(&bytes);
-        let run = |run: hll::Run| RegisterRun { registers: run.len(), value: run.value, is_long: run.is_long() };
+        let run =
+            |run: hll::Run| RegisterRun { registers: run.len(), value: run.value, is_long: run.is_long() };
         Ok(Some(runs.map(run).collect()))
     }
 }

@@ -3,14 +3,18 @@
 //! An entry past its deadline is still changed, because the recorder will say when it went; what is applied may take an engine
 //! past its limit, and the next write makes room.
 
+use std::sync::Arc;
+
 use super::blob::{Blob, BlobRef, Content, Draft, ValueRef};
 use super::collect::wake_of;
+use super::rope::{DENSE_BYTES_MAX, Rope};
 use super::shard::Cost;
 use super::write::{Announce, ShardWrite};
 use crate::clock::UnixMillis;
 use crate::collections::{Collection, Held};
 use crate::effect::Delta;
 use crate::engine::store::{content_of, grown_content_of, redraft};
+use crate::error::LENGTH_BYTES_MAX;
 use crate::hash::KeyHash;
 use crate::removal::RemovalCause;
 use crate::value::integer_text;
@@ -68,6 +72,10 @@ impl ShardWrite<'_> {
 
     fn apply_patch(&mut self, hash: KeyHash, key: &[u8], offset: u64, bytes: &[u8]) {
         let Ok(offset) = usize::try_from(offset) else { return };
+        let end = offset.saturating_add(bytes.len());
+        if end > LENGTH_BYTES_MAX {
+            return;
+        }
         let old = self.state.find(self.db, hash, key);
         if let Some(ValueRef::Large(_)) = old.filter(|old| old.object().is_none()).map(BlobRef::value) {
             let model = self.core.settings.model;
@@ -84,13 +92,19 @@ impl ShardWrite<'_> {
             Some(ValueRef::Object(_) | ValueRef::Collection(_)) => return,
             None => Vec::new(),
         };
-        let end = offset + bytes.len();
+        let deadline = old.and_then(BlobRef::deadline_ms).map(UnixMillis);
+        let weight = old.and_then(BlobRef::weight);
+        if end > DENSE_BYTES_MAX {
+            // The rope leaves out what the patch leaves out.
+            let mut rope = Rope::from_vec(value);
+            rope.write(offset, bytes, self.core.settings.model);
+            self.apply_put(hash, key, Content::Large(Arc::new(rope)), (deadline, weight));
+            return;
+        }
         if value.len() < end {
             value.resize(end, 0);
         }
         value[offset..end].copy_from_slice(bytes);
-        let deadline = old.and_then(BlobRef::deadline_ms).map(UnixMillis);
-        let weight = old.and_then(BlobRef::weight);
         self.apply_put(hash, key, grown_content_of(&value), (deadline, weight));
     }
 

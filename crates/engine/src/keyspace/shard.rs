@@ -267,6 +267,9 @@ impl ShardState {
                 cost.weight += one.weight;
                 entries += 1;
                 volatile += usize::from(blob.deadline_ms().is_some());
+                if let ValueRef::Large(rope) = blob.value() {
+                    rope.validate();
+                }
                 if let ValueRef::Collection(held) = blob.value() {
                     held.body.validate(&self.rules);
                     timed_bodies += usize::from(held.body.next_deadline_ms().is_some());

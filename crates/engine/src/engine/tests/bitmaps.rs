@@ -133,7 +133,11 @@ impl Model {
                 }
             })
             .collect();
-        if made.is_empty() { self.0.remove(&target) } else { self.0.insert(target, made) };
+        if made.is_empty() {
+            self.0.remove(&target)
+        } else {
+            self.0.insert(target, made)
+        };
         len as u64
     }
 }
@@ -190,7 +194,7 @@ impl World {
                 model.0.insert(key, bytes);
             }
             Step::Copy(from, to) => {
-                engine.copy(KEYS[from], KEYS[to], engine, true).ok();
+                engine.copy(KEYS[from], engine, KEYS[to], true).ok();
                 if let Some(bytes) = model.0.get(&from).cloned() {
                     model.0.insert(to, bytes);
                 }
@@ -280,7 +284,8 @@ fn fields_step(engine: &Engine, model: &mut Model, key: usize, fields: &[(u8, u6
     for &(width, at, number, overflow) in fields {
         let kind = BitInteger::signed(width).expect("1 to 64 bits");
         call = call.overflow(overflow).increment(kind, at, number).get(kind, at);
-        let (half, sum) = (1_i128 << (width - 1), i128::from(model.load(key, at, width)) + i128::from(number));
+        let (half, sum) =
+            (1_i128 << (width - 1), i128::from(model.load(key, at, width)) + i128::from(number));
         let fits = (-half..half).contains(&sum);
         let new = match overflow {
             _ if fits => Some(sum),
@@ -324,7 +329,7 @@ proptest! {
 
 #[test]
 fn a_far_bit_costs_little_and_is_found() {
-    let engine = Engine::new();
+    let engine = Engine::builder().record_effects(true).build().unwrap();
     let bitmap = engine.bitmap("k");
     assert_eq!(bitmap.set(4_294_967_295, true), Ok(false));
     assert_eq!(bitmap.set(4_294_967_295, true), Ok(true));
@@ -340,6 +345,13 @@ fn a_far_bit_costs_little_and_is_found() {
     assert!(matches!(bitmap.set(4_294_967_296, true), Err(OpError::OutOfRange { .. })));
     assert!(matches!(engine.append("k", "x"), Err(OpError::ValueTooLong { .. })));
     engine.validate();
+    let follower = Engine::new();
+    for effect in engine.take_effects() {
+        follower.apply(&effect).unwrap();
+    }
+    assert!(follower.entry_bytes("k").unwrap().unwrap() < 20_000);
+    assert!(follower.entry_bytes("or").unwrap().unwrap() < 20_000);
+    assert_eq!(follower.bitmap("or").position(true), Ok(Some(4_294_967_295)));
 }
 
 #[test]
@@ -362,7 +374,7 @@ fn the_tutorials_come_out_the_same() {
 #[test]
 fn other_types_are_refused() {
     let engine = Engine::new();
-    engine.list::<String>("list").push_tail("x").unwrap();
+    engine.list::<String>("list").push_back("x").unwrap();
     let wrong = |result: Result<u64, OpError>| assert!(matches!(result, Err(OpError::WrongType { .. })));
     wrong(engine.bitmap("list").count());
     wrong(engine.bitmap("list").set(1, true).map(u64::from));
@@ -385,7 +397,7 @@ fn expiry_stays_with_changes_and_goes_with_combinations() {
     use crate::{SetOptions, Ttl};
     let engine = Engine::new();
     let minute = || SetOptions::new().ttl(std::time::Duration::from_secs(60));
-    let expires = |key: &str| matches!(engine.ttl(key), Ok(Some(Ttl::Expires(_))));
+    let expires = |key: &str| matches!(engine.ttl(key), Ok(Ttl::After(_)));
     engine.set_with("k", "abc", minute()).unwrap();
     engine.bitmap("k").set(100_000, true).unwrap();
     assert!(expires("k"));
