@@ -101,7 +101,7 @@ impl Leaderboard {
 fn main() -> Result<(), Box<dyn Error>> {
     let clock = ManualClock::new(FIRST_DAY);
     let game = Leaderboard::new(&clock)?;
-    let mut random = Rng::seeded(7);
+    let mut random = Rng::new(7);
     for day in 1..=3 {
         play(&game, &mut random)?;
         println!("Day {day}: the best of today");

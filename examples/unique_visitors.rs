@@ -70,7 +70,7 @@ fn sketch(day: u64) -> String {
 
 /// A month of visits: regulars come more often than others.
 fn visit(engine: &Engine) -> Result<(), Box<dyn Error>> {
-    let mut random = Rng::seeded(3);
+    let mut random = Rng::new(3);
     for day in 1..=DAYS {
         let (bits, sketch) = (engine.bitmap(bits(day)), engine.hyperloglog::<u64>(sketch(day)));
         for _ in 0..VISITS_A_DAY {
