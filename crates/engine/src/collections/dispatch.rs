@@ -103,8 +103,8 @@ impl Collection {
         each!(self, body => body.is_vacant())
     }
 
-    pub(crate) fn digest(&self) -> u64 {
-        each!(self, body => body.digest())
+    pub(crate) fn digest_at(&self, now_ms: u64) -> Option<u64> {
+        each!(self, body => body.digest_at(now_ms))
     }
 
     pub(crate) fn next_deadline_ms(&self) -> Option<u64> {

@@ -274,13 +274,21 @@ impl Body for Hash {
     }
 
     fn digest(&self) -> u64 {
+        self.digest_at(0).unwrap_or(0)
+    }
+
+    fn digest_at(&self, now_ms: u64) -> Option<u64> {
         let mut place = self.start();
-        let mut sum = mix(self.len() as u64);
+        let mut sum = None;
         while let Some(entry) = self.step(&mut place) {
+            if !entry.is_live(now_ms) {
+                continue;
+            }
             // The order of the fields is no part of the content, so their hashes are added up.
             let field = mix(xxh3_64(entry.field) ^ 1);
             let deadline = mix(entry.deadline_ms.map_or(0, |at| at.wrapping_add(1)));
-            sum = sum.wrapping_add(mix(field ^ xxh3_64(entry.value).rotate_left(21) ^ deadline));
+            let entry = mix(field ^ xxh3_64(entry.value).rotate_left(21) ^ deadline);
+            sum = Some(sum.map_or(entry, |sum: u64| sum.wrapping_add(entry)));
         }
         sum
     }

@@ -55,6 +55,11 @@ pub(crate) trait Body: Clone + Sized {
     /// A hash of the content (I4).
     fn digest(&self) -> u64;
 
+    /// The same of what readers see at this time; `None` if that is nothing.
+    fn digest_at(&self, _now_ms: u64) -> Option<u64> {
+        Some(self.digest())
+    }
+
     /// Applies one recorded change; it cannot fail on what the engine itself recorded.
     fn apply(&mut self, delta: &Delta, rules: &Rules);
 

@@ -80,7 +80,7 @@ impl Engine {
     }
 
     /// Returns a hash of everything that readers can see in all databases: keys, values and deadlines, whatever the
-    /// encodings and the history.
+    /// encodings and the history. What is past its deadline does not count, whether it was removed or not.
     ///
     /// **Complexity** O(n), n the bytes of the whole engine; a lock is held for one shard's entries, large values are
     /// hashed outside of it. Shards are looked at one after the other: call it while nobody writes.
@@ -109,7 +109,7 @@ impl Engine {
                 }
                 drop(state);
                 for entry in entries {
-                    digest = digest.wrapping_add(entry.digest(db, core.now_ms())?);
+                    digest = digest.wrapping_add(entry.digest(db, core.now_ms())?.unwrap_or(0));
                 }
             }
         }
@@ -156,7 +156,7 @@ fn rope_digest(rope: &Rope) -> u64 {
 }
 
 impl Hashed {
-    fn digest(self, db: u16, _now_ms: u64) -> Result<u64, OpError> {
+    fn digest(self, db: u16, now_ms: u64) -> Result<Option<u64>, OpError> {
         let (kind, content) = match self.content {
             Content::Hashed(digest) => ("string", digest),
             Content::Large(rope) => ("string", rope_digest(&rope)),
@@ -164,13 +164,16 @@ impl Hashed {
                 let bytes = object.encode().map_err(|error| OpError::codec(&self.key, error))?;
                 ("string", string_digest([&bytes[..]]))
             }
-            Content::Collection(held) => (held.body.value_type().name(), held.body.digest()),
+            Content::Collection(held) => match held.body.digest_at(now_ms) {
+                Some(digest) => (held.body.value_type().name(), digest),
+                None => return Ok(None),
+            },
         };
         let mut hasher = Xxh3::with_seed(u64::from(db));
         hasher.update(kind.as_bytes());
         hasher.update(&content.to_le_bytes());
         hasher.update(&self.deadline_ms.map_or(0, |deadline| deadline.wrapping_add(1)).to_le_bytes());
         hasher.update(&self.key);
-        Ok(mix(hasher.digest()))
+        Ok(Some(mix(hasher.digest())))
     }
 }
