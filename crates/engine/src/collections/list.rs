@@ -200,10 +200,13 @@ impl List {
             return std::mem::replace(self, Self::Small(Packed::new()));
         }
         let cut = match self {
-            Self::Small(block) => {
-                let mut cut = block.split_off(range.start);
-                block.append(&mut cut.split_off(range.len()));
-                Self::Small(cut)
+            Self::Small(block) if range.end == block.len() => Self::Small(block.split_off(range.start)),
+            Self::Small(_) => {
+                let cut = self.copied(range.clone());
+                if let Self::Small(block) = self {
+                    block.remove(range);
+                }
+                cut
             }
             Self::Large(chunks) => Self::Large(Box::new(chunks.cut(range, limit))),
         };

@@ -86,6 +86,10 @@ impl<L: Leaf> Tree<L> {
         self.root.as_ref().map_or(0, |root| root.sums.leaves)
     }
 
+    pub(crate) fn model(&self) -> AllocatorModel {
+        self.model
+    }
+
     /// What nodes and leaves cost, by the model.
     pub(crate) fn charged(&self) -> u64 {
         self.root.as_ref().map_or(0, |root| root.sums.charge)

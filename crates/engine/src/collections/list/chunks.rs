@@ -112,6 +112,12 @@ impl Chunks {
 
     /// Takes a part out, as a tree of its own; some other part stays.
     pub(super) fn cut(&mut self, range: Range<usize>, limit: Limit) -> Self {
+        let (start, end) = (self.tree.locate(range.start), self.tree.locate(range.end - 1));
+        if let (Some((number, from)), Some((last, to))) = (start, end) {
+            if number == last {
+                return self.cut_inside(number, from..to + 1, limit);
+            }
+        }
         let back = self.part(range.end);
         let cut = self.part(range.start);
         let seam = self.tree.leaf_count();
@@ -119,6 +125,19 @@ impl Chunks {
         self.tend(seam, limit);
         self.tend(seam.saturating_sub(1), limit);
         Self { tree: cut }
+    }
+
+    /// The same where all of it lies in one chunk, as what is trimmed off a list of fixed length does.
+    fn cut_inside(&mut self, number: usize, range: Range<usize>, limit: Limit) -> Self {
+        let cut = self.tree.edit(number, |chunk| {
+            let cut: Packed = chunk.iter().skip(range.start).take(range.len()).collect();
+            chunk.remove(range);
+            cut
+        });
+        self.tend(number, limit);
+        let mut tree = Tree::new(self.tree.model());
+        tree.push_back(cut);
+        Self { tree }
     }
 
     /// Cuts off the elements from this index on.

@@ -14,6 +14,11 @@ enum Step {
     Remove(usize, usize),
     SplitAndDrop(usize),
     SplitAndRejoin(usize),
+    /// Taken off the head one by one, as a queue is.
+    Dequeue(usize),
+    /// Room for more than one entry, or for none.
+    PushAhead(Vec<u8>),
+    Fit,
     Clear,
 }
 
@@ -35,6 +40,9 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (any::<usize>(), 0_usize..4).prop_map(|(at, count)| Step::Remove(at, count)),
         1 => any::<usize>().prop_map(Step::SplitAndDrop),
         2 => any::<usize>().prop_map(Step::SplitAndRejoin),
+        3 => (1_usize..8).prop_map(Step::Dequeue),
+        2 => entry().prop_map(Step::PushAhead),
+        1 => Just(Step::Fit),
         1 => Just(Step::Clear),
     ]
 }
@@ -76,6 +84,24 @@ fn run(packed: &mut Packed, model: &mut Model, step: &Step) {
             tail.validate();
             packed.append(&mut tail);
             assert!(tail.is_empty());
+        }
+        Step::Dequeue(count) => {
+            for _ in 0..(*count).min(model.len()) {
+                packed.remove(0..1);
+                model.remove(0);
+                packed.validate();
+            }
+        }
+        Step::PushAhead(bytes) => {
+            packed.make_room_ahead(bytes.len(), packed.content_bytes());
+            let heap = packed.heap_bytes();
+            packed.push(bytes);
+            assert_eq!(packed.heap_bytes(), heap, "the room was there");
+            model.push(bytes.clone());
+        }
+        Step::Fit => {
+            packed.fit();
+            assert_eq!(packed.heap_bytes(), packed.content_bytes());
         }
         Step::Clear => {
             packed.clear();
@@ -141,4 +167,25 @@ fn an_entry_costs_two_bytes_above_its_content_and_an_eighth_of_slack() {
     assert!(packed.heap_bytes() <= 4 * 129 * 9 / 8);
     packed.remove(0..4);
     assert_eq!(packed.heap_bytes(), 0);
+}
+
+#[test]
+fn a_gap_at_the_head_is_no_content() {
+    let entries: Vec<Vec<u8>> = (0..200_u8).map(|n| vec![n; 10]).collect();
+    let plain: Packed = entries.iter().collect();
+    let mut prepended = Packed::new();
+    entries.iter().rev().for_each(|entry| prepended.push_front(entry));
+    assert!(prepended == plain);
+    assert!(prepended.heap_bytes() <= plain.content_bytes() * 9 / 8 + 12);
+    // A queue of constant length stays in a buffer of about twice its size.
+    let mut queue = plain.clone();
+    for round in 0..10 {
+        for entry in &entries {
+            assert_eq!(queue.get(0), Some(entry.as_slice()));
+            queue.remove(0..1);
+            queue.push(entry);
+            assert!(queue.heap_bytes() <= plain.content_bytes() * 5 / 2, "{} B", queue.heap_bytes());
+        }
+        assert!(queue == plain, "round {round}");
+    }
 }

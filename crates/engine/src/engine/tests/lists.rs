@@ -5,7 +5,7 @@ use std::thread;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use crate::{EncodingLimits, End, Engine, Inserted, OpError, PositionOptions};
+use crate::{EncodingLimits, End, Engine, Inserted, OpError, Policy, PositionOptions};
 
 const KEYS: [&str; 3] = ["a", "b", "c"];
 
@@ -317,4 +317,25 @@ fn searches_race_with_writers() {
     let follower = Engine::new();
     engine.take_effects().iter().for_each(|effect| follower.apply(effect).unwrap());
     assert_eq!(engine.state_digest(), follower.state_digest());
+}
+
+#[test]
+fn a_full_engine_still_gives_elements_away() {
+    let engine = Engine::builder().max_memory(1 << 20).policy(Policy::NoEviction).shards(1).build().unwrap();
+    let list = engine.list::<Bytes>("a");
+    let refused = loop {
+        if let Err(refused) = list.push_back([7; 100].as_slice()) {
+            break refused;
+        }
+    };
+    assert!(matches!(refused, OpError::OutOfMemory { .. }));
+    let full = list.len().unwrap();
+    assert!(full > 5_000, "{full} elements of 100 bytes in a MiB");
+    assert!(list.pop_front().unwrap().is_some() && list.pop_back().unwrap().is_some());
+    assert_eq!(list.pop_many(End::Head, 500).unwrap().map(|gone| gone.len()), Some(500));
+    list.trim(100, -1).unwrap();
+    assert_eq!(list.remove(3, [7; 100].as_slice()), Ok(3));
+    assert_eq!(list.len(), Ok(full - 605));
+    assert!(list.push_front([7; 100].as_slice()).is_ok());
+    engine.validate();
 }
