@@ -41,6 +41,11 @@ fn id(ctx: &mut Context<'_>, label: &str, id: StreamId) {
     reply_id(ctx, id);
 }
 
+/// How Redis tells a counter that was set to a number near the end of its range.
+fn signed(number: u64) -> i64 {
+    i64::from_ne_bytes(number.to_ne_bytes())
+}
+
 fn xinfo_stream(ctx: &mut Context<'_>) -> Result<(), CommandError> {
     let stream = stream(ctx, 2)?;
     let full = match full(ctx.args) {
@@ -74,7 +79,8 @@ fn reply_info(ctx: &mut Context<'_>, info: &StreamInfo) {
     count(ctx, "radix-tree-nodes", info.radix_nodes);
     id(ctx, "last-generated-id", info.last_id);
     id(ctx, "max-deleted-entry-id", info.max_deleted_id);
-    count(ctx, "entries-added", info.entries_added);
+    name(ctx, "entries-added");
+    ctx.reply.integer(signed(info.entries_added));
     id(ctx, "recorded-first-entry-id", info.first_entry.as_ref().map_or(StreamId::MIN, |entry| entry.id));
 }
 
@@ -133,12 +139,12 @@ fn reply_consumer_details(ctx: &mut Context<'_>, consumer: &ConsumerDetails) {
 fn reply_progress(ctx: &mut Context<'_>, group: &GroupInfo) {
     name(ctx, "entries-read");
     match group.entries_read {
-        Some(read) => ctx.reply.count(read),
+        Some(read) => ctx.reply.integer(signed(read)),
         None => ctx.reply.null(),
     }
     name(ctx, "lag");
     match group.lag {
-        Some(lag) => ctx.reply.integer(i64::try_from(lag).unwrap_or(i64::MAX)),
+        Some(lag) => ctx.reply.integer(lag),
         None => ctx.reply.null(),
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! A group counts the entries that it has read, among all that were ever added, so that its lag can be told in O(1). The
 //! count is lost (`None`) where entries were removed ahead of it, and found again where it can be derived. The rules are
-//! those of Redis 7.0.
+//! those of Redis 7.0. The numbers may be set to anything (`ENTRIESREAD`, `ENTRIESADDED`), so they wrap around as they do
+//! there.
 
 use super::Stream;
 use super::group::{Group, Pending};
 use super::id::StreamId;
 use super::log::Log;
+use super::nodes::delta;
 
 /// What a read of new entries delivered.
 #[derive(Debug)]
@@ -48,30 +50,30 @@ impl Stream {
             return Some(root.entries_added);
         }
         let first = first.filter(|_| id < root.last_id)?;
-        let gone = root.entries_added.saturating_sub(root.log.len());
+        let gone = root.entries_added.wrapping_sub(root.log.len());
         let whole_ahead = root.max_deleted_id == StreamId::MIN || root.max_deleted_id < first;
         match id.cmp(&first) {
             _ if !whole_ahead => None,
             std::cmp::Ordering::Less => Some(gone),
-            std::cmp::Ordering::Equal => Some(gone.saturating_add(1)),
+            std::cmp::Ordering::Equal => Some(gone.wrapping_add(1)),
             std::cmp::Ordering::Greater => None,
         }
     }
 
     /// How many entries the group has not read yet, where that can be told.
-    pub(crate) fn lag(&self, group: &Group) -> Option<i128> {
-        let added = i128::from(self.0.entries_added);
+    pub(crate) fn lag(&self, group: &Group) -> Option<i64> {
+        let added = self.0.entries_added;
         if added == 0 {
             return Some(0);
         }
         let counted = group.entries_read.filter(|_| !self.has_tombstone_from(group.last_delivered));
-        counted.or_else(|| self.ordinal(group.last_delivered)).map(|read| added - i128::from(read))
+        counted.or_else(|| self.ordinal(group.last_delivered)).map(|read| delta(added, read))
     }
 
     /// The group's count of read entries after it has read one more, the one with this id.
     fn count_one(&self, read: Option<u64>, id: StreamId) -> Option<u64> {
         match read {
-            Some(read) if !self.has_tombstone_from(id) => Some(read.saturating_add(1)),
+            Some(read) if !self.has_tombstone_from(id) => Some(read.wrapping_add(1)),
             _ if self.0.entries_added > 0 => self.ordinal(id),
             other => other,
         }

@@ -55,7 +55,7 @@ pub struct GroupInfo {
     /// How many of all the entries ever added were read, where that is known.
     pub entries_read: Option<u64>,
     /// How many entries are still to be delivered, where that can be told; negative where `ENTRIESREAD` said too much.
-    pub lag: Option<i128>,
+    pub lag: Option<i64>,
 }
 
 /// What a consumer says of itself; see [`StreamGroup::consumers`].

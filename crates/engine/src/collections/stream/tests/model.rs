@@ -152,13 +152,13 @@ impl Model {
         }
     }
 
-    fn lag(&self, group: &Group) -> Option<i128> {
+    fn lag(&self, group: &Group) -> Option<i64> {
         let read = match group.read {
             _ if self.added == 0 => return Some(0),
             Some(read) if !self.tombstone_from(group.last) => read,
             _ => self.ordinal(group.last)?,
         };
-        Some(i128::from(self.added) - i128::from(read))
+        Some(i64::try_from(i128::from(self.added) - i128::from(read)).expect("small numbers"))
     }
 
     pub(super) fn read_new(&mut self, names: Names<'_>, reading: &Reading) -> Option<Vec<StreamId>> {
