@@ -64,6 +64,7 @@ fn put(out: &mut Vec<u8>, reply: &Reply, indent: usize) {
             line(out, until_nul(text));
         }
         Reply::Integer(number) => line(out, format!("(integer) {number}").as_bytes()),
+        Reply::Decimal(digits) => line(out, format!("(double) {digits}").as_bytes()),
         Reply::Double(number) => line(out, format!("(double) {}", format_double(*number)).as_bytes()),
         Reply::BigNumber(digits) => line(out, format!("(big number) {digits}").as_bytes()),
         Reply::Bulk(bytes) => line(out, quote(bytes).as_bytes()),

@@ -54,6 +54,8 @@ pub enum Item<'a> {
     Push(usize),
     /// `,number`, RESP3 only.
     Double(f64),
+    /// `,digits`, RESP3 only: a number with a fraction that is written in a form of its own.
+    Decimal(&'a str),
     /// `#t` or `#f`, RESP3 only.
     Boolean(bool),
     /// `(digits`, RESP3 only.
@@ -158,6 +160,14 @@ pub trait ReplySink {
         match self.protocol() {
             Protocol::Resp2 => self.put(Item::Bulk(format_double(number).as_bytes())),
             Protocol::Resp3 => self.put(Item::Double(number)),
+        }
+    }
+
+    /// A number with a fraction, in digits of its own.
+    fn decimal(&mut self, digits: &str) {
+        match self.protocol() {
+            Protocol::Resp2 => self.put(Item::Bulk(digits.as_bytes())),
+            Protocol::Resp3 => self.put(Item::Decimal(digits)),
         }
     }
 
@@ -275,6 +285,7 @@ impl ReplySink for RespSink<'_> {
             Item::Set(len) => self.length(b'~', len),
             Item::Push(len) => self.length(b'>', len),
             Item::Double(number) => self.line(b',', format_double(number).as_bytes()),
+            Item::Decimal(digits) => self.line(b',', digits.as_bytes()),
             Item::Boolean(yes) => self.line(b'#', if yes { b"t" } else { b"f" }),
             Item::BigNumber(digits) => self.line(b'(', digits.as_bytes()),
             Item::Verbatim(format, text) => {

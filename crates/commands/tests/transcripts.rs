@@ -31,3 +31,13 @@ fn lists() {
 fn sorting() {
     replay(include_str!("transcripts/sort.txt"));
 }
+
+#[test]
+fn sorted_sets() {
+    replay(include_str!("transcripts/sorted_set.txt"));
+}
+
+#[test]
+fn places() {
+    replay(include_str!("transcripts/geo.txt"));
+}

@@ -27,6 +27,8 @@ pub enum Reply {
     Push(Vec<Reply>),
     /// A number with a fraction.
     Double(f64),
+    /// A number with a fraction, in digits of its own.
+    Decimal(String),
     /// Yes or no.
     Boolean(bool),
     /// An integer of any size, in digits.
@@ -65,6 +67,7 @@ impl Reply {
                 }
             }
             Self::Double(number) => sink.double(*number),
+            Self::Decimal(digits) => sink.decimal(digits),
             Self::Boolean(yes) => sink.boolean(*yes),
             Self::BigNumber(digits) => sink.big_number(digits),
             Self::Verbatim(format, text) => sink.verbatim(format, text),
@@ -182,6 +185,7 @@ impl ReplySink for Tree {
             Item::Null => Reply::Null,
             Item::NullArray => Reply::NullArray,
             Item::Double(number) => Reply::Double(number),
+            Item::Decimal(digits) => Reply::Decimal(digits.to_owned()),
             Item::Boolean(yes) => Reply::Boolean(yes),
             Item::BigNumber(digits) => Reply::BigNumber(digits.to_owned()),
             Item::Verbatim(format, text) => Reply::Verbatim(format.to_owned(), text.to_vec()),

@@ -15,6 +15,7 @@ mod dispatch;
 
 pub(crate) mod bits;
 pub(crate) mod cow;
+pub(crate) mod geo;
 pub(crate) mod hash;
 pub(crate) mod hyperloglog;
 pub(crate) mod list;

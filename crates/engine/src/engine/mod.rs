@@ -11,7 +11,7 @@
 //! place.rs    where a handle's collection is: read, capture, change
 //! multi.rs    several collections at once: captures, STORE, moves
 //! effects.rs  effects taken and applied, the digest of the state
-//! list.rs     lists                   sorted_set.rs  sorted sets
+//! list.rs     lists                   sorted_set.rs  sorted sets, geo.rs  places in them
 //! list.rs     lists
 //! stream.rs   XADD, XRANGE, XREAD, XTRIM ..; stream/ has the groups: XREADGROUP, XACK, XCLAIM, XINFO ..
 //! list.rs     lists                      set.rs     sets
@@ -27,6 +27,7 @@ mod copies;
 pub(crate) mod edit;
 mod effects;
 mod expiry;
+mod geo;
 mod hash;
 mod hyperloglog;
 mod keys;
@@ -54,6 +55,7 @@ pub use bitmap::{BitFields, Bitmap};
 pub(crate) use copies::tags_of;
 pub use copies::{CacheOptions, Lookup};
 pub use expiry::{ExpireCondition, Ttl};
+pub use geo::{Geo, GeoFound, GeoScore, GeoSearch, GeoUnit};
 pub use hash::{
     Expiry, FieldExpiry, FieldPersist, FieldSetOptions, FieldTtl, Hash, HashEntries, HashFields, HashPage,
     HashValues, RandomEntries,

@@ -51,7 +51,7 @@ const MEMBER_BYTES: usize = 64;
 /// # Ok::<(), larder::OpError>(())
 /// ```
 pub struct SortedSet<M = Bytes, P = Owned> {
-    place: P,
+    pub(super) place: P,
     member: PhantomData<fn() -> M>,
 }
 

@@ -1,7 +1,7 @@
 //! By member: adding, removing, scores, ranks; pops and random members.
 
 use bytes::Bytes;
-use larder::{Added, ScanOptions, ScoreEnd, ZAddOptions};
+use larder::{Added, Encoding, ScanOptions, ScoreEnd, ZAddOptions};
 
 use super::{entries, nested, wrong_type};
 use crate::args::Args;
@@ -311,12 +311,24 @@ pub(super) fn zscan(ctx: &mut Context<'_>) -> Result<(), CommandError> {
         }
     };
     let page = ctx.engine.sorted_set::<Bytes>(key).scan(from, &options)?;
+    let packed = page.members.iter().any(|(_, score)| is_written_whole(*score))
+        && ctx.engine.encoding(key)? == Some(Encoding::Listpack);
     ctx.reply.array(2);
     ctx.reply.bulk(page.cursor.to_string().as_bytes());
     ctx.reply.array(page.members.len().saturating_mul(2));
     for (member, score) in &page.members {
         ctx.reply.bulk(member);
-        ctx.reply.bulk(format_double(*score).as_bytes());
+        if packed && is_written_whole(*score) {
+            ctx.reply.bulk(format!("{score:.0}").as_bytes());
+        } else {
+            ctx.reply.bulk(format_double(*score).as_bytes());
+        }
     }
     Ok(())
+}
+
+/// Whether a listpack keeps a score as an integer that [`format_double`] would write with an exponent: ZSCAN shows it as it
+/// is kept.
+fn is_written_whole(score: f64) -> bool {
+    (1e17..=4_611_686_018_427_387_904.0).contains(&score.abs()) && score.trunc() == score
 }

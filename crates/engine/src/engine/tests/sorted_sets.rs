@@ -107,17 +107,17 @@ fn run(engine: &Engine, set: &SortedSet<u8>, model: &mut Model, step: &Step) {
         Step::PopMin(count) => {
             let expected: Vec<_> = before.iter().copied().take(count as usize).collect();
             assert_eq!(set.pop(ScoreEnd::Lowest, count), Ok(expected.clone()));
-            expected.iter().for_each(|(member, _)| drop(model.remove(member)));
+            expected.iter().for_each(|(member, _)| assert!(model.remove(member).is_some()));
         }
         Step::PopMax(count) => {
             let expected: Vec<_> = before.iter().rev().copied().take(count as usize).collect();
             assert_eq!(set.pop(ScoreEnd::Highest, count), Ok(expected.clone()));
-            expected.iter().for_each(|(member, _)| drop(model.remove(member)));
+            expected.iter().for_each(|(member, _)| assert!(model.remove(member).is_some()));
         }
         Step::RemoveRanks(start, stop) => {
             let gone = set.range(RankRange { start, stop }).expect("it is a sorted set");
             assert_eq!(set.remove_range(RankRange { start, stop }), Ok(gone.len() as u64));
-            gone.iter().for_each(|(member, _)| drop(model.remove(member)));
+            gone.iter().for_each(|(member, _)| assert!(model.remove(member).is_some()));
         }
         Step::RemoveScores(min, max) => {
             let gone: Vec<u8> = before
@@ -126,7 +126,7 @@ fn run(engine: &Engine, set: &SortedSet<u8>, model: &mut Model, step: &Step) {
                 .map(|(member, _)| *member)
                 .collect();
             assert_eq!(set.remove_range(SortedRange::scores(min..=max)), Ok(gone.len() as u64));
-            gone.iter().for_each(|member| drop(model.remove(member)));
+            gone.iter().for_each(|member| assert!(model.remove(member).is_some()));
         }
         Step::Store(min) => {
             let expected: Vec<_> = before.iter().copied().filter(|(_, score)| *score >= min).collect();
