@@ -33,7 +33,6 @@ struct PlayerId(u64);
 /// The boards of one game.
 struct Leaderboard {
     engine: Engine,
-    clock: ManualClock,
     all_time: SortedSet<PlayerId>,
 }
 
@@ -48,12 +47,12 @@ impl Leaderboard {
     fn new(clock: &ManualClock) -> Result<Self, Box<dyn Error>> {
         let engine = Engine::builder().clock(clock.clone()).seed(1).build()?;
         let all_time = engine.sorted_set("board:all").into_owned();
-        Ok(Self { engine, clock: clock.clone(), all_time })
+        Ok(Self { engine, all_time })
     }
 
     fn day_key(&self, days_ago: u64) -> String {
         let day_ms = u64::try_from(DAY.as_millis()).unwrap_or(u64::MAX);
-        format!("board:day:{}", self.clock.now().0 / day_ms - days_ago)
+        format!("board:day:{}", self.engine.now().0 / day_ms - days_ago)
     }
 
     /// Adds the points of a match to both boards; a day's board expires as a whole.
@@ -62,7 +61,7 @@ impl Leaderboard {
         let today = self.day_key(0);
         self.engine.sorted_set(&today).increment(player, points)?;
         let day_ms = u64::try_from(DAY.as_millis()).unwrap_or(u64::MAX);
-        let ends = UnixMillis((self.clock.now().0 / day_ms + KEPT_DAYS) * day_ms);
+        let ends = UnixMillis((self.engine.now().0 / day_ms + KEPT_DAYS) * day_ms);
         // Once a day: the first match sets the expiry, all others find it there.
         self.engine.expire_at(&today, ends, ExpireCondition::IfNone)?;
         Ok(())
@@ -116,7 +115,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     print(&game.around(me, 2)?);
 
     let kept = |days_ago| game.engine.exists(game.day_key(days_ago));
-    println!("Boards still there: yesterday {}, the day before {}, three days ago {}", kept(1)?, kept(2)?, kept(3)?);
+    println!(
+        "Boards still there: yesterday {}, the day before {}, three days ago {}",
+        kept(1)?,
+        kept(2)?,
+        kept(3)?
+    );
     while game.engine.maintain(Budget::default()).due {}
     let bytes = game.engine.entry_bytes("board:all")?.unwrap_or(0);
     println!(

@@ -11,7 +11,7 @@
 use std::error::Error;
 use std::time::Instant;
 
-use larder::{Engine, Geo, GeoFound, GeoSearch, GeoUnit, Position};
+use larder::{Engine, Geo, GeoFound, GeoSearch, GeoUnit, Position, ZAddOptions};
 use larder_examples::cities::{ATTRIBUTION, City, load};
 use larder_examples::table::Table;
 
@@ -30,12 +30,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Members are the numbers of the cities; their names and the rest lie in a typed value of their own.
     let places: Geo<u32> = engine.geo("cities").into_owned();
     let details = engine.typed::<City>();
-    places.add_all(cities.iter().map(|city| (city.id, position(city))))?;
+    places.add_all(cities.iter().map(|city| (city.id, position(city))), ZAddOptions::new())?;
     for city in &cities {
         details.set(city.id.to_string(), city.clone())?;
     }
     let name = |id: u32| -> Result<String, larder::OpError> {
-        Ok(details.get(id.to_string())?.map_or_else(String::new, |city| format!("{}, {}", city.name, city.country)))
+        Ok(details
+            .get(id.to_string())?
+            .map_or_else(String::new, |city| format!("{}, {}", city.name, city.country)))
     };
 
     println!("{} cities. Around {:.2} {:.2}:", cities.len(), place.latitude, place.longitude);
@@ -47,7 +49,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     });
     if let Some(first) = places.search(&nearest)?.first() {
         let hash = places.geohashes([first.member])?;
-        println!("The geohash of {}: {}", name(first.member)?, hash.first().cloned().flatten().unwrap_or_default());
+        println!(
+            "The geohash of {}: {}",
+            name(first.member)?,
+            hash.first().cloned().flatten().unwrap_or_default()
+        );
     }
     check(&places, &cities)?;
     println!("\n{ATTRIBUTION}");
@@ -91,7 +97,8 @@ fn check(places: &Geo<u32>, cities: &[City]) -> Result<(), Box<dyn Error>> {
         ids.sort_unstable();
         found += ids.len();
         let start = Instant::now();
-        let distances: Vec<(u32, f64)> = cities.iter().map(|city| (city.id, distance_km(middle, city))).collect();
+        let distances: Vec<(u32, f64)> =
+            cities.iter().map(|city| (city.id, distance_km(middle, city))).collect();
         walked += start.elapsed().as_nanos();
         for (id, km) in distances {
             let inside = ids.binary_search(&id).is_ok();

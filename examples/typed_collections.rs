@@ -47,7 +47,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     service.sessions.set("token-b", UserId(8))?;
     service.sessions.expire(["token-a"], Duration::from_secs(60), larder::ExpireCondition::Always)?;
     clock.advance(Duration::from_secs(61));
-    println!("   after a minute: {:?} and {:?}", service.sessions.get("token-a")?, service.sessions.get("token-b")?);
+    println!(
+        "   after a minute: {:?} and {:?}",
+        service.sessions.get("token-a")?,
+        service.sessions.get("token-b")?
+    );
 
     println!("3. Sets know each other");
     for id in [7, 8, 9] {
@@ -69,8 +73,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let group = events.group("mailer");
     group.create(larder::StreamId::MIN)?;
     for entry in group.read("worker-1")? {
-        println!("   {} {:?}", entry.id(), entry.get("kind").map(String::from_utf8_lossy));
-        group.acknowledge([entry.id()])?;
+        println!("   {} {:?}", entry.id, entry.fields.get("kind").map(String::from_utf8_lossy));
+        group.acknowledge([entry.id])?;
     }
     println!("   pending now: {}", events.group("mailer").pending_summary()?.count);
 

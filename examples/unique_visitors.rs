@@ -44,10 +44,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     engine.hyperloglog::<u64>("sketch:week").merge(&sketches)?;
     let exact = engine.bitmap("bits:week").count()?;
     let estimate = engine.hyperloglog::<u64>("sketch:week").count()?;
-    println!("Came in the first week: {exact} exactly, {estimate} estimated ({:+.2} %)", error(exact, estimate));
+    println!(
+        "Came in the first week: {exact} exactly, {estimate} estimated ({:+.2} %)",
+        error(exact, estimate)
+    );
     println!("Came on each of its days: {}", engine.bitmap("bits:faithful").count()?);
     let first = engine.bitmap("bits:faithful").position(true)?;
-    println!("The first of them: {}", first.map_or_else(|| "nobody".to_owned(), |id| format!("visitor {id}")));
+    println!(
+        "The first of them: {}",
+        first.map_or_else(|| "nobody".to_owned(), |id| format!("visitor {id}"))
+    );
 
     // A number far out costs what is written, not what lies before it.
     engine.bitmap("bits:far").set(u64::from(u32::MAX), true)?;

@@ -172,7 +172,11 @@ fn bits_are_charged_to_the_byte() {
                 8 => drop(bitmap.combine(larder::BitOperation::And, &["a", "b"])),
                 9 => {
                     // A reader holds what is written meanwhile; it lets go before the count.
-                    let held = if engine.strlen(name).is_ok_and(|bytes| bytes < 1 << 20) { engine.get(name).ok() } else { None };
+                    let held = if engine.strlen(name).is_ok_and(|bytes| bytes < 1 << 20) {
+                        engine.get(name).ok()
+                    } else {
+                        None
+                    };
                     bitmap.set(at.min(500_000), true).expect("there is no limit");
                     drop(held);
                 }
