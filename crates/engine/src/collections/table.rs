@@ -36,7 +36,7 @@ pub(crate) use record::{Entry, Shape};
 use segment::Segment;
 
 /// Entries a segment, on average.
-const SEGMENT_ENTRIES: usize = 384;
+const SEGMENT_ENTRIES: usize = 256;
 /// Bytes of arena a segment, on average, at most.
 const SEGMENT_BYTES: usize = 24 * 1024;
 /// Draws of a random entry before the segments are counted.
