@@ -128,13 +128,18 @@ impl Packed {
 
     /// The spot of the first entry equal to this among entries 0, `step`, 2 * `step`, ..., and its index.
     pub(crate) fn find_every(&self, step: usize, wanted: &[u8]) -> Option<(usize, Spot)> {
-        let mut spot = self.first();
+        let mut spot = Spot(0);
         let mut index = 0;
-        while let Some((entry, next)) = self.read(spot) {
-            if entry == wanted {
-                return Some((index, spot));
+        while spot.0 < self.bytes.len() {
+            let (len, head) = length_at(&self.bytes[spot.0..]);
+            if len == wanted.len() {
+                let entry = &self.bytes[spot.0 + head..spot.0 + head + len];
+                // Names of one length mostly differ at their end, which is sooner seen than the whole.
+                if entry.last() == wanted.last() && entry == wanted {
+                    return Some((index, spot));
+                }
             }
-            spot = self.skip(next, step - 1);
+            spot = self.skip(Spot(spot.0 + len + 2 * head), step - 1);
             index += step;
         }
         None
