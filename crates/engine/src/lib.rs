@@ -79,7 +79,15 @@ pub use collections::stream::log::TrimTo;
 pub use config::Builder;
 pub use effect::{Delta, Effect, End, StreamDelta};
 pub use engine::{
-    AddCount, AddOptions, Aggregate, At, AutoClaimed, BitFields, Bitmap, Budget, CacheOptions, ClaimOptions, CombineOptions, CommonRun, CommonSubsequence, ConsumerDetails, ConsumerInfo, Encoding, Engine, ExpireCondition, Expiry, FieldExpiry, FieldPersist, FieldSetOptions, FieldTtl, Geo, GeoFound, GeoScore, GeoSearch, GeoUnit, GroupDetails, GroupInfo, GroupOptions, GroupPosition, GroupReadOptions, Hash, HashEntries, HashFields, HashPage, HashValues, HyperLogLog, Inserted, Key, List, ListElements, Lookup, Maintenance, Owned, PendingEntry, PendingQuery, PendingSummary, Place, PositionOptions, RandomEntries, RandomMembers, RegisterRun, Remaining, ScanOptions, ScanPage, ScoreEnd, ScoredMembers, ScoredPage, Set, SetMembers, SetOptions, SetOutcome, SetPage, SortOptions, SortedSet, Stream, StreamDetails, StreamEntries, StreamGroup, StreamInfo, StreamMeta, Trim, Ttl, ValueType,
+    AddCount, AddOptions, Aggregate, At, AutoClaimed, BitFields, Bitmap, Budget, CacheOptions, ClaimOptions,
+    CombineOptions, CommonRun, CommonSubsequence, ConsumerDetails, ConsumerInfo, Encoding, Engine,
+    ExpireCondition, Expiry, FieldExpiry, FieldPersist, FieldSetOptions, FieldTtl, Geo, GeoFound, GeoScore,
+    GeoSearch, GeoUnit, GroupDetails, GroupInfo, GroupOptions, GroupPosition, GroupReadOptions, Hash,
+    HashEntries, HashFields, HashPage, HashValues, HyperLogLog, Inserted, Key, List, ListElements, Lookup,
+    Maintenance, Owned, PendingEntry, PendingQuery, PendingSummary, Place, PositionOptions, RandomEntries,
+    RandomMembers, RegisterRun, Remaining, ScanOptions, ScanPage, ScoreEnd, ScoredMembers, ScoredPage, Set,
+    SetMembers, SetOptions, SetOutcome, SetPage, SortOptions, SortedSet, Stream, StreamDetails,
+    StreamEntries, StreamGroup, StreamInfo, StreamMeta, Trim, Ttl, ValueType,
 };
 pub use error::{ConfigError, LENGTH_BYTES_MAX, LoadError, OpError};
 pub use eviction::{Admission, Policy};

@@ -43,7 +43,7 @@ fn id(ctx: &mut Context<'_>, label: &str, id: StreamId) {
 
 /// How Redis tells a counter that was set to a number near the end of its range.
 fn signed(number: u64) -> i64 {
-    i64::from_ne_bytes(number.to_ne_bytes())
+    i64::from_le_bytes(number.to_le_bytes())
 }
 
 fn xinfo_stream(ctx: &mut Context<'_>) -> Result<(), CommandError> {

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::place::{Located, capture};
+use super::place::capture;
 use super::{At, Engine, Key, Owned, Place, SortedSet, ValueType, check_key};
 use crate::collections::geo::{self, Position, Shape};
 use crate::collections::sorted_set::{Order, ScoreRange, SortedRange, SortedSet as Body};

@@ -19,7 +19,7 @@ use bytes::Bytes;
 pub use iter::ListElements;
 pub use value::{Inserted, PositionOptions};
 
-use super::place::{Located, change, read};
+use super::place::{change, read};
 use super::{At, Engine, Key, Owned, Place, check_key, check_value};
 use crate::collections::list::List as Body;
 use crate::collections::packed::Packed;

@@ -159,6 +159,9 @@ impl<P: Place> Stream<P> {
     /// [`OpError::WrongType`]; [`OpError::InvalidArgument`] for an entry without fields, one of more than a GiB, and where no
     /// id is left; [`OpError::OutOfMemory`].
     ///
+    /// # Panics
+    /// Never: without options the stream is made.
+    ///
     /// # Examples
     /// ```
     /// let engine = larder::Engine::new();

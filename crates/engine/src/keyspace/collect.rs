@@ -82,10 +82,6 @@ impl<B> Change<'_, B> {
         now_ms
     }
 
-    pub(crate) fn random(&mut self) -> &mut Random {
-        self.random
-    }
-
     /// Body, rules and chance at once, for changes that need them side by side.
     pub(crate) fn parts(&mut self) -> (&mut B, &Rules, &mut Random) {
         (self.body, self.rules, self.random)

@@ -71,11 +71,6 @@ impl Rope {
         if self.sparse.is_some() { None } else { self.chunks.as_slice() }
     }
 
-    /// The whole string to change it, if it lies in one piece; copied if a capture holds it.
-    pub(crate) fn as_mut_slice(&mut self) -> Option<&mut [u8]> {
-        if self.sparse.is_some() { None } else { self.chunks.as_mut_slice() }
-    }
-
     pub(crate) fn to_vec(&self) -> Vec<u8> {
         if let Some(whole) = self.as_slice() {
             return whole.to_vec();
@@ -254,6 +249,7 @@ impl Rope {
     }
 
     /// The most that making the string `to` bytes long may ask of the allocator.
+    #[cfg(test)]
     pub(crate) fn grow_room(&self, to: usize) -> usize {
         if to <= self.len() {
             0

@@ -139,12 +139,12 @@ impl BitInteger {
 
 /// The 64 bits of a signed number.
 fn bits_of(number: i64) -> u64 {
-    u64::from_ne_bytes(number.to_ne_bytes())
+    u64::from_le_bytes(number.to_le_bytes())
 }
 
 /// The signed number of 64 bits.
 fn meaning_of(bits: u64) -> i64 {
-    i64::from_ne_bytes(bits.to_ne_bytes())
+    i64::from_le_bytes(bits.to_le_bytes())
 }
 
 /// The window as the upper bytes of a wide integer.

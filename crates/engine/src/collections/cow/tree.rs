@@ -160,6 +160,7 @@ impl<L: Leaf> Tree<L> {
     }
 
     /// The index of the leaf's first element; of the end for a number past the last leaf.
+    #[cfg(test)]
     pub(crate) fn start(&self, number: usize) -> usize {
         let Some(mut child) = self.root.as_ref().filter(|root| number < root.sums.leaves) else {
             return self.len();

@@ -228,11 +228,6 @@ impl Run {
         model.charge(self.allocated())
     }
 
-    /// Whether a capture holds the block too.
-    pub(super) fn is_shared(&self) -> bool {
-        Arc::strong_count(&self.0) > 1
-    }
-
     /// Puts an entry before the one at `at`.
     pub(super) fn insert(&mut self, at: usize, score: f64, member: &[u8]) {
         let view = self.view();

@@ -48,7 +48,7 @@ pub(super) fn text_bytes(text: &[u8]) -> u64 {
 
 /// How a signed difference of two unsigned numbers is written: it wraps around.
 pub(super) fn delta(of: u64, to: u64) -> i64 {
-    i64::from_ne_bytes(of.wrapping_sub(to).to_ne_bytes())
+    i64::from_le_bytes(of.wrapping_sub(to).to_le_bytes())
 }
 
 /// The nodes of a radix tree whose keys are these ids, sixteen bytes each, in ascending order.

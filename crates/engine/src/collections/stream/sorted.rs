@@ -117,6 +117,7 @@ impl<R: Record> Sorted<R> {
         records.skip_while(move |record| record.mark() < mark)
     }
 
+    #[cfg(any(test, fuzzing))]
     pub(super) fn iter(&self) -> impl Iterator<Item = &R> {
         self.runs.leaves(0..usize::MAX).flat_map(|run| run.0.iter())
     }

@@ -11,7 +11,6 @@ pub(super) fn put(bytes: &mut Vec<u8>, mut number: u128) {
     bytes.push(low7(number));
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "seven bits fit into a byte")]
 fn low7(number: u128) -> u8 {
     (number & 0x7f) as u8
 }

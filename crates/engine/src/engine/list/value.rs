@@ -6,7 +6,7 @@
 use super::{Body, ELEMENT_BYTES, List};
 use crate::collections::rules::Rules;
 use crate::effect::Delta;
-use crate::engine::place::{Located, change, read};
+use crate::engine::place::{change, read};
 use crate::engine::{Place, check_value};
 use crate::error::OpError;
 use crate::keyspace::collect::Absent;

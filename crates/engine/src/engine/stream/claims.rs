@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::Place;
-use super::super::place::{Located, capture};
+use super::super::place::capture;
 use super::groups::{NAMED_BYTES, PENDING_BYTES, StreamGroup, consumer_delta, pending_deltas};
 use super::{emit_all, inclusive};
 use crate::clock::UnixMillis;

@@ -1,6 +1,6 @@
 //! Consumer groups: XGROUP, XREADGROUP, XACK, XACKDEL.
 
-use super::super::place::{Located, change, read};
+use super::super::place::{change, read};
 use super::super::{Key, Place};
 use super::{Stream, emit, emit_all, emit_removal};
 use crate::collections::stream::Stream as Body;

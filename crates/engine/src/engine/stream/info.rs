@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::Place;
-use super::super::place::Located;
 use super::Stream;
 use super::claims::PendingEntry;
 use super::groups::StreamGroup;

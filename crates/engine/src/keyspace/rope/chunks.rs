@@ -54,14 +54,6 @@ impl Chunks {
         }
     }
 
-    /// The same, to change it; copied if a capture holds it.
-    pub(super) fn as_mut_slice(&mut self) -> Option<&mut [u8]> {
-        match self.list.as_mut_slice() {
-            [only] if writable(only, false) => Some(unshared(only)),
-            _ => None,
-        }
-    }
-
     /// The longest run of bytes in one chunk that begins at `at` and ends before `to`; both lie inside.
     pub(super) fn run(&self, at: usize, to: usize) -> &[u8] {
         let index = self.ends.partition_point(|&end| end <= at);
