@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use arbitrary::Unstructured;
 use larder::{Budget, EncodingLimits, Engine, ManualClock};
-use larder_commands::generate::{Generator, split_line};
-use larder_commands::{Session, Tree, execute, table};
+use larder_commands::generate::Generator;
+use larder_commands::{Session, Tree, execute, line, table};
 
 /// What text begins with.
 const TEXT: u8 = b'T';
@@ -58,8 +58,8 @@ pub fn command_seeds() -> Vec<(&'static str, String)> {
 fn run_text(text: &[u8]) {
     let (setup, text) = text.split_first().unwrap_or((&b'0', text));
     let mut driver = Driver::new(*setup);
-    for line in text.split(|byte| *byte == b'\n').take(LINES_MAX) {
-        if let Some(words) = split_line(line) {
+    for text in text.split(|byte| *byte == b'\n').take(LINES_MAX) {
+        if let Some(words) = line::split(text) {
             driver.line(words);
         }
     }

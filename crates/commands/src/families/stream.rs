@@ -470,7 +470,7 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
         flags: Flags::WRITE.denyoom().fast(),
         complexity: "O(log(N)) where N is the number of entries; what trimming drops is dropped by whole blocks",
         summary: "Appends an entry to a stream",
-        syntax: "key [NOMKSTREAM] [MAXLEN|MINID [=|~] threshold [LIMIT count]] *|id field value [field value ...]",
+        syntax: "key [NOMKSTREAM] [<MAXLEN | MINID> [= | ~] threshold [LIMIT count]] <* | id> field value [field value ...]",
         run: xadd,
         ..ROW
     },
@@ -480,7 +480,7 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
         keys: DELETED_KEY,
         complexity: "O(log(N)) where N is the number of entries; O(M) with ~ where M is the number of blocks dropped",
         summary: "Removes the oldest entries of a stream",
-        syntax: "key MAXLEN|MINID [=|~] threshold [LIMIT count]",
+        syntax: "key <MAXLEN | MINID> [= | ~] threshold [LIMIT count]",
         run: xtrim,
         ..ROW
     },

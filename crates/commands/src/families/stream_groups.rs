@@ -15,11 +15,13 @@ use super::stream::{
 };
 use crate::args::Args;
 use crate::error::CommandError;
+use crate::execute::quoted;
 use crate::keyspec::{KeyFlags, KeySpec};
 use crate::spec::{Categories, CommandSpec, Context, Flags, container};
 
-/// An error that quotes two words of the caller's.
+/// An error that quotes two words of the caller's, each up to a NUL.
 fn quoting(before: &str, first: &[u8], between: &str, second: &[u8], after: &str) -> CommandError {
+    let (first, second) = (quoted(first, first.len()), quoted(second, second.len()));
     CommandError::from_bytes(
         [before.as_bytes(), first, between.as_bytes(), second, after.as_bytes()].concat(),
     )
@@ -481,7 +483,7 @@ const XGROUP: CommandSpec = CommandSpec {
             arity: -5,
             flags: Flags::WRITE.denyoom(),
             summary: "Makes a consumer group",
-            syntax: "key group id|$ [MKSTREAM] [ENTRIESREAD entries-read]",
+            syntax: "key group <id | $> [MKSTREAM] [ENTRIESREAD entries-read]",
             ..GROUP
         },
         CommandSpec {
@@ -527,7 +529,7 @@ const XGROUP: CommandSpec = CommandSpec {
             arity: -5,
             keys: &[KeySpec::at(2, KeyFlags::RW.update())],
             summary: "Lets a group read on from another id",
-            syntax: "key group id|$ [ENTRIESREAD entries-read]",
+            syntax: "key group <id | $> [ENTRIESREAD entries-read]",
             run: xgroup_setid,
             ..GROUP
         },

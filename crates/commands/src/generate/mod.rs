@@ -21,7 +21,6 @@ mod strategy;
 mod tape;
 #[cfg(test)]
 mod tests;
-mod text;
 mod values;
 
 use std::fmt;
@@ -31,8 +30,8 @@ use self::expand::{Item, expand};
 #[cfg(feature = "proptest")]
 pub use self::strategy::CommandTree;
 use self::tape::{Tape, splitmix};
-pub use self::text::split_line;
 use self::values::{Place, fill};
+use crate::line;
 use crate::spec::{CommandSpec, Flags};
 use crate::syntax::grammar::{self, Node};
 use crate::table::{self, Found};
@@ -78,7 +77,7 @@ impl Command {
 impl fmt::Display for Command {
     /// Prints a line that `redis-cli` and the repl read back: words with odd bytes are quoted.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        text::write_line(&self.args, f)
+        f.write_str(&line::join(&self.args))
     }
 }
 
@@ -207,7 +206,11 @@ impl Generator {
                 Item::Slot(slot) => {
                     let group = row.found.group;
                     let (name, stray_percent) = (row.found.spec.name, self.stray_percent);
-                    fill(Place { group, name, items: &items, at, stray_percent }, slot, &mut tape)
+                    fill(
+                        Place { group, name, items: &items, at, filled: &args, stray_percent },
+                        slot,
+                        &mut tape,
+                    )
                 }
             });
         }

@@ -5,7 +5,7 @@
 //! bytes and nonsense mixed in. Each list begins with its plainest value (tape's T1).
 //!
 //! Deadlines are far away, long past or out of range, so that a run does not depend on how long it takes; offsets are
-//! small or refused, so that nobody allocates half a gigabyte.
+//! small or refused, so that nobody allocates half a gigabyte. Sorted sets of equal scores have keys of their own, `y1`.
 
 use super::expand::Item;
 use super::tape::Tape;
@@ -21,6 +21,8 @@ pub(super) struct Place<'a> {
     pub(super) items: &'a [Item],
     /// Which of its items is to be filled.
     pub(super) at: usize,
+    /// The words before it.
+    pub(super) filled: &'a [Vec<u8>],
     /// How many of a hundred keys are drawn from all types.
     pub(super) stray_percent: usize,
 }
@@ -138,6 +140,8 @@ pub(super) fn fill(place: Place<'_>, slot: &'static str, tape: &mut Tape) -> Vec
         return text.into_bytes();
     }
     let text = match slot {
+        // Lexical ranges are defined where all scores are the same.
+        "score" if place.filled.iter().any(|word| word.starts_with(b"y")) => "0".to_owned(),
         "score" | "weight" => float(tape),
         "increment" if place.name.ends_with("FLOAT") || place.group == "sorted-set" => float(tape),
         "min" | "max" | "start" | "stop" | "end" => bound(place, tape),
@@ -175,7 +179,10 @@ pub(super) fn is_key(slot: &str) -> bool {
 
 fn key(place: Place<'_>, tape: &mut Tape) -> Vec<u8> {
     let stray = place.group == "generic" && !place.name.starts_with("SORT");
+    let lexical = place.name.contains("LEX") || place.items.contains(&Item::Word("BYLEX"));
     let pools: &[&str] = match place.group {
+        "sorted-set" if lexical && place.items.get(place.at) != Some(&Item::Slot("dst")) => &["y"],
+        "sorted-set" if place.name == "ZADD" => &["z", "z", "z", "y"],
         _ if stray || tape.chance(place.stray_percent) => POOLS,
         "string" => &["s"],
         "list" => &["l"],

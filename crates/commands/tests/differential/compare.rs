@@ -16,6 +16,10 @@ pub(crate) struct Call<'a> {
     pub(crate) theirs: &'a [u8],
     /// The type under the key that `OBJECT` looks at.
     pub(crate) held: &'a str,
+    /// A sorted set has been sorted in this round.
+    pub(crate) after_sort: bool,
+    /// It reads by the alphabet what has different scores.
+    pub(crate) mixed_scores: bool,
 }
 
 impl Call<'_> {
@@ -39,13 +43,13 @@ pub(crate) fn compare(call: &Call<'_>, rule: Rule) -> Result<&'static str, Strin
         Rule::Unordered => (sorted(&ours, 1) == sorted(&theirs, 1), "in any order"),
         Rule::UnorderedPairs => (sorted(&ours, 2) == sorted(&theirs, 2), "in any order"),
         Rule::Near(span) => (near(&ours, &theirs, span), "as times"),
-        Rule::Numbers => (same_numbers(&ours, &theirs), "as numbers"),
+        Rule::Numbers | Rule::Items => (same_numbers(&ours, &theirs), "as numbers"),
         Rule::IdleInEntries => (without_idle(&ours) == without_idle(&theirs), "but for times"),
         Rule::StreamTimes => (without_times(&ours) == without_times(&theirs), "but for times"),
     };
     let scan = rules::cursor_at(call.line).is_some()
         && matches!((&ours, &theirs), (Reply::Array(_), Reply::Array(_)));
-    if scan {
+    if scan && rule != Rule::Items {
         return Ok("a cursor of nobody's");
     }
     if same { Ok(how) } else { Err(how.to_owned()) }

@@ -50,6 +50,12 @@ const LEFT_OUT: &[LeftOut] = &[
         reason: "a part of an order that is not defined",
     },
     LeftOut {
+        servers: REDIS,
+        names: &["ZRANK", "ZREVRANK"],
+        when: |line| line.len() > 3,
+        reason: "newer than the server",
+    },
+    LeftOut {
         servers: VALKEY,
         names: &["HSETEX", "HGETEX"],
         when: |line| line.get(1).is_some_and(|key| key.eq_ignore_ascii_case(b"FIELDS")),
@@ -107,30 +113,6 @@ const DELIBERATE: &[Deliberate] = &[
     },
     Deliberate {
         servers: VALKEY,
-        names: &["OBJECT"],
-        applies: |call| {
-            let replies = (call.ours, call.theirs);
-            call.says("ENCODING") && replies == (b"$8\r\nlistpack\r\n", b"$9\r\nhashtable\r\n")
-        },
-        reason: "a hash stays packed when a field has a deadline",
-    },
-    Deliberate {
-        servers: VALKEY,
-        names: &["HGETEX", "HSETEX"],
-        applies: |call| call.line.get(1).is_some_and(|key| key.eq_ignore_ascii_case(b"FIELDS")),
-        reason: "Valkey takes a key of that name for the word FIELDS",
-    },
-    Deliberate {
-        servers: VALKEY,
-        names: &["HSETEX"],
-        applies: |call| {
-            refuses(call.ours, "numfields")
-                && call.line.iter().any(|word| word.starts_with(b"-92233720368547758"))
-        },
-        reason: "Valkey doubles the number of fields, and a count far below zero wraps to a small one",
-    },
-    Deliberate {
-        servers: VALKEY,
         names: &["GETEX"],
         applies: |call| call.theirs.starts_with(b"-ERR "),
         parts: false,
@@ -172,13 +154,105 @@ const DELIBERATE: &[Deliberate] = &[
         reason: "Valkey cuts the index to 32 bits",
     },
     Deliberate {
-        servers: VALKEY,
+        servers: BOTH,
         names: &["SORT", "SORT_RO"],
         applies: |call| refuses(call.theirs, "can't be converted into double"),
         parts: true,
-        reason: "7.0 reads a number up to a zero byte, and an empty text as 0",
+        reason: "a server refuses subnormal numbers, and any after another command has left ERANGE in errno; \
+                 Valkey refuses an empty text and one with a zero byte",
+    },
+    Deliberate {
+        servers: BOTH,
+        names: &["OBJECT"],
+        applies: |call| call.after_sort && call.says("ENCODING") && call.held == "zset",
+        parts: false,
+        reason: "a server's SORT converts the sorted set that it reads",
+    },
+    Deliberate {
+        servers: VALKEY,
+        names: SCORES,
+        applies: |call| refuses(call.theirs, "float") && call.line.iter().any(|arg| is_odd_number(arg)),
+        parts: true,
+        reason: "7.0 reads hexadecimal numbers and skips spaces before a number",
+    },
+    Deliberate {
+        servers: VALKEY,
+        names: &["HSETEX"],
+        applies: |call| {
+            refuses(call.ours, "numfields")
+                && call.line.iter().any(|word| word.starts_with(b"-92233720368547758"))
+        },
+        parts: true,
+        reason: "Valkey doubles the number of fields, and a count far below zero wraps to a small one",
+    },
+    Deliberate {
+        servers: VALKEY,
+        names: &["HSETEX", "HGETEX"],
+        applies: |call| call.ours.starts_with(b"-ERR ") && call.theirs.starts_with(b"-ERR "),
+        parts: false,
+        reason: "which of two faults is told first",
+    },
+    Deliberate {
+        servers: BOTH,
+        names: LEXICAL,
+        applies: |call| call.mixed_scores,
+        parts: true,
+        reason: "a lexical range over different scores is not defined",
+    },
+    Deliberate {
+        servers: VALKEY,
+        names: &["BITCOUNT", "BITPOS"],
+        applies: |call| call.theirs.starts_with(b"-ERR "),
+        parts: false,
+        reason: "7.0 looks at the key before it looks at the range",
+    },
+    Deliberate {
+        servers: VALKEY,
+        names: &["XREAD", "XREADGROUP"],
+        applies: |call| refuses(call.ours, "ERR Unbalanced") && refuses(call.theirs, "ERR Unbalanced"),
+        parts: false,
+        reason: "Valkey's words name the command",
+    },
+    Deliberate {
+        servers: VALKEY,
+        names: &["ZINCRBY"],
+        applies: |call| refuses(call.ours, "not a valid float") && refuses(call.theirs, "syntax error"),
+        parts: false,
+        reason: "Valkey takes the increment for an option",
     },
 ];
+
+/// Commands that may read a sorted set as if all scores were the same.
+pub(crate) const LEXICAL: &[&str] =
+    &["ZRANGE", "ZRANGESTORE", "ZRANGEBYLEX", "ZREVRANGEBYLEX", "ZLEXCOUNT", "ZREMRANGEBYLEX"];
+
+const SCORES: &[&str] = &[
+    "ZADD",
+    "ZINCRBY",
+    "ZCOUNT",
+    "ZRANGE",
+    "ZRANGESTORE",
+    "ZRANGEBYSCORE",
+    "ZREVRANGEBYSCORE",
+    "ZREMRANGEBYSCORE",
+    "ZUNION",
+    "ZUNIONSTORE",
+    "ZINTER",
+    "ZINTERSTORE",
+    "GEOADD",
+    "GEORADIUS",
+    "GEORADIUSBYMEMBER",
+    "GEORADIUS_RO",
+    "GEORADIUSBYMEMBER_RO",
+    "GEOSEARCH",
+    "GEOSEARCHSTORE",
+];
+
+/// A number that only the C library's reader takes.
+fn is_odd_number(arg: &[u8]) -> bool {
+    let digits = arg.strip_prefix(b"(").unwrap_or(arg);
+    digits.starts_with(b" ") || digits.starts_with(b"0x") || digits.starts_with(b"-0x")
+}
 
 fn is_list(reply: &[u8]) -> bool {
     reply == b"$8\r\nlistpack\r\n" || reply == b"$9\r\nquicklist\r\n"

@@ -6,7 +6,7 @@ use std::fmt;
 use larder::{EncodingLimits, Engine, ManualClock, UnixMillis};
 use larder_commands::generate::{Command, Generator};
 use larder_commands::{RespSink, Session, execute};
-use larder_testkit::resp::Reply;
+use larder_testkit::resp::{Reply, write_command};
 use larder_testkit::servers::{Connection, Kind, Server};
 
 use crate::compare::{Call, compare};
@@ -137,6 +137,8 @@ pub(crate) struct Pair {
     by_rule: BTreeMap<&'static str, u64>,
     /// A deliberate difference has led to different states: nothing more is compared in this round.
     parted: bool,
+    /// SORT has read a sorted set in this round.
+    after_sort: bool,
 }
 
 impl Pair {
@@ -154,6 +156,7 @@ impl Pair {
             answered: BTreeMap::new(),
             by_rule: BTreeMap::new(),
             parted: false,
+            after_sort: false,
         }
     }
 
@@ -217,7 +220,7 @@ impl Pair {
         let built = builder.encoding_limits(limits(self.kind, setting.small)).build();
         self.engine = built.expect("plain settings");
         self.session = Session::new();
-        self.parted = false;
+        (self.parted, self.after_sort) = (false, false);
         if setting.resp3 {
             let reply = self.ours(&["HELLO", "3"]);
             assert!(!reply.starts_with(b"-"), "{}", reply.escape_ascii());
@@ -270,15 +273,23 @@ impl Pair {
             }
             _ => None,
         };
+        let mixed_scores = self.reads_mixed_scores(&name, line);
+        // It may remove or store as many as the server, and others.
+        self.parted |= mixed_scores && (name.contains("REM") || name.contains("STORE"));
         let ours = self.ours(line);
-        let held = match line.get(2).filter(|_| name == "OBJECT" && ours != theirs) {
-            Some(key) => String::from_utf8_lossy(
-                self.our_reply(&[b"TYPE", key.as_slice()]).bytes().unwrap_or_default(),
-            )
-            .into_owned(),
-            None => String::new(),
+        let held = if name == "OBJECT" && ours != theirs { self.type_of(line.get(2)) } else { String::new() };
+        self.after_sort |= name.starts_with("SORT") && self.type_of(line.get(1)) == "zset";
+        let after_sort = self.after_sort;
+        let call = Call {
+            kind: self.kind,
+            name: &name,
+            line,
+            ours: &ours,
+            theirs,
+            held: &held,
+            after_sort,
+            mixed_scores,
         };
-        let call = Call { kind: self.kind, name: &name, line, ours: &ours, theirs, held: &held };
         let outcome = match (rule, before) {
             (Rule::Random(kind), Some(before)) => rules::random::settle(self, kind, &call, &before),
             _ => compare(&call, rule),
@@ -305,15 +316,18 @@ impl Pair {
         let theirs = self.iterate(line, at, |pair, line| pair.theirs(line));
         let ours = self.iterate(line, at, |pair, line| pair.ours(line));
         self.tally_up(&rules::name_of(line), &theirs);
+        let (kind, name) = (self.kind, rules::name_of(line));
         let call = Call {
-            kind: self.kind,
-            name: &rules::name_of(line),
+            kind,
+            name: &name,
             line,
             ours: &ours,
             theirs: &theirs,
             held: "",
+            after_sort: false,
+            mixed_scores: false,
         };
-        if ours == theirs || known::reason(&call).is_some() {
+        if compare(&call, Rule::Items).is_ok() || known::reason(&call).is_some() {
             return Ok(());
         }
         let why = "as a whole iteration".to_owned();
@@ -337,7 +351,10 @@ impl Pair {
             let items = items.items();
             seen.extend(items.chunks(if pairs { 2 } else { 1 }).map(<[Reply]>::to_vec));
             if cursor == b"0" {
-                return format!("+{}\r\n", Reply::Array(seen.into_iter().flatten().collect())).into_bytes();
+                let mut out = Vec::new();
+                let items: Vec<&Reply> = seen.iter().flatten().collect();
+                write_command(&mut out, items.iter().map(|item| item.bytes().unwrap_or_default()));
+                return out;
             }
             line[at].clone_from(cursor);
         }
@@ -386,6 +403,26 @@ impl Pair {
         if UnixMillis(millis) > now && millis < now.0 + 60_000 {
             self.clock.set(UnixMillis(millis));
         }
+    }
+
+    fn reads_mixed_scores(&mut self, name: &str, line: &[Vec<u8>]) -> bool {
+        if !known::LEXICAL.contains(&name) || !(name.contains("LEX") || rules::says(line, "BYLEX")) {
+            return false;
+        }
+        let Some(key) = line.get(if name == "ZRANGESTORE" { 2 } else { 1 }) else { return false };
+        let items = self.our_reply(&[b"ZRANGE", key.as_slice(), b"0", b"-1", b"WITHSCORES"]).items();
+        let scores: BTreeSet<Reply> = match items.first() {
+            // RESP3 gives pairs.
+            Some(Reply::Array(_)) => items.iter().filter_map(|pair| pair.items().pop()).collect(),
+            _ => items.chunks(2).filter_map(|pair| pair.get(1).cloned()).collect(),
+        };
+        scores.len() > 1
+    }
+
+    fn type_of(&mut self, key: Option<&Vec<u8>>) -> String {
+        let Some(key) = key else { return String::new() };
+        let reply = self.our_reply(&[b"TYPE", key.as_slice()]);
+        String::from_utf8_lossy(reply.bytes().unwrap_or_default()).into_owned()
     }
 
     fn tally_up(&mut self, name: &str, theirs: &[u8]) {

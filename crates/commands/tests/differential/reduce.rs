@@ -11,7 +11,7 @@ use larder_commands::generate::{Command, Generator};
 use crate::pair::{Mismatch, Pair, Setting};
 
 /// A short history is a courtesy, not a reason to wait.
-const TIME_MAX: Duration = Duration::from_secs(20);
+const TIME_MAX: Duration = Duration::from_secs(6);
 
 pub(crate) fn reduce(
     pair: &mut Pair,
