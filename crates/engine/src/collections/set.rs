@@ -6,8 +6,8 @@
 //! Table   segments of a few hundred members in hash order
 //! ```
 //! Conversions go one way as members come, as in Redis 7.2: Ints to Packed by the first member that is no integer, if the
-//! limits of Packed allow it, else to Table; Packed to Table. A set that a removal of most members leaves behind begins
-//! anew with [`settled`](Set::settled).
+//! limits of Packed allow it, else to Table; Packed to Table. A set of which most was popped begins anew with
+//! [`settled`](Set::settled), as in Redis 7.0.
 //!
 //! Invariants: I1: Ints and Packed are within their limits. I2: no member occurs twice. I3: an integer member of Ints is one
 //! whose text has one form only, so that equal texts are equal numbers.
@@ -204,12 +204,10 @@ impl Set {
         }
     }
 
-    /// A large set that has become small begins anew, packed if it may be.
+    /// Begins anew, in the encoding that the members would have in a set of their own.
     pub(crate) fn settled(&mut self, rules: &Rules) {
-        let Self::Table(table) = self else { return };
-        let longest = || table.iter().map(|entry| entry.key.len()).max().unwrap_or(0);
-        if packs(&rules.limits, table.len(), 0) && packs(&rules.limits, table.len(), longest()) {
-            *self = Self::Packed(table.iter().map(|entry| entry.key).collect());
+        if !matches!(self, Self::Ints(_)) {
+            *self = std::mem::replace(self, Self::empty(rules)).smallest(rules);
         }
     }
 }

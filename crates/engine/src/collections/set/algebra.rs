@@ -84,7 +84,7 @@ impl Set {
     }
 
     /// The same members in the encoding that they would have in a set of their own.
-    fn smallest(self, rules: &Rules) -> Self {
+    pub(super) fn smallest(self, rules: &Rules) -> Self {
         let small = rules.limits.set_max_intset_entries.max(rules.limits.set_max_listpack_entries);
         if self.len() > small as usize {
             return self;

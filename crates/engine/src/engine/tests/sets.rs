@@ -245,7 +245,18 @@ fn popping_most_of_a_set_leaves_a_small_one() {
     numbers.add_many(0..10_000).unwrap();
     assert_eq!(engine.encoding("numbers"), Ok(Some(Encoding::Hashtable)));
     assert_eq!(numbers.pop_many(9_900).unwrap().len(), 9_900);
-    assert_eq!(engine.encoding("numbers"), Ok(Some(Encoding::Listpack)));
+    assert_eq!(engine.encoding("numbers"), Ok(Some(Encoding::Intset)));
+    engine.validate();
+    let mixed = engine.set_of::<String>("mixed");
+    mixed.add_many((0..200).map(|number| format!("m{number}"))).unwrap();
+    assert_eq!(
+        (mixed.pop_many(150).unwrap().len(), engine.encoding("mixed")),
+        (150, Ok(Some(Encoding::Hashtable)))
+    );
+    assert_eq!(
+        (mixed.pop_many(45).unwrap().len(), engine.encoding("mixed")),
+        (45, Ok(Some(Encoding::Listpack)))
+    );
     engine.validate();
     assert_eq!((numbers.pop_many(usize::MAX).unwrap().len(), engine.exists("numbers")), (100, Ok(false)));
     engine.validate();
