@@ -372,8 +372,7 @@ proptest! {
         ops in proptest::collection::vec(op(), 1..50),
         entries in prop_oneof![Just(0), Just(6), Just(512)],
     ) {
-        let mut limits = EncodingLimits::default();
-        limits.hash_max_listpack_entries = entries;
+        let limits = EncodingLimits { hash_max_listpack_entries: entries, ..EncodingLimits::default() };
         let mut world = World::new(limits);
         for op in &ops {
             world.run(op);
@@ -424,8 +423,7 @@ fn maintenance_takes_out_many_fields_and_then_the_key() {
 fn a_field_is_served_until_its_deadline_and_not_at_it() {
     for entries in [0, 512] {
         let clock = ManualClock::new(UnixMillis(START));
-        let mut limits = EncodingLimits::default();
-        limits.hash_max_listpack_entries = entries;
+        let limits = EncodingLimits { hash_max_listpack_entries: entries, ..EncodingLimits::default() };
         let engine = Engine::builder().clock(clock.clone()).encoding_limits(limits).build().unwrap();
         let hash = engine.hash::<String, String>(KEY);
         hash.set_many([("a", "1"), ("b", "2")]).unwrap();
