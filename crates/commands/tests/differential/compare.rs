@@ -111,26 +111,32 @@ fn without_idle(reply: &Reply) -> Reply {
     if matches!(reply, Reply::Array(_)) { Reply::Array(entries.collect()) } else { reply.clone() }
 }
 
-/// Without what follows `idle` and `inactive`, and without integers that are points in time.
+/// Without what follows `idle`, without integers that are points in time, and without what 7.2 has added.
 fn without_times(reply: &Reply) -> Reply {
-    let is_span = |name: &Reply| matches!(name.bytes(), Some(b"idle" | b"inactive"));
+    let named = |name: &Reply, names: &[&[u8]]| name.bytes().is_some_and(|name| names.contains(&name));
+    let is_newer = |name: &Reply| named(name, &[b"inactive", b"active-time"]);
     match reply {
         Reply::Integer(number) if *number > 1_000_000_000_000 => Reply::Null,
         Reply::Array(items) => {
-            let mut out: Vec<Reply> = items.iter().map(without_times).collect();
-            for index in 1..out.len() {
-                if is_span(&items[index - 1]) {
-                    out[index] = Reply::Null;
+            let mut out = Vec::new();
+            let mut before: Option<&Reply> = None;
+            for item in items {
+                let follows = |is: &dyn Fn(&Reply) -> bool| before.is_some_and(is);
+                if follows(&|name| named(name, &[b"idle"])) {
+                    out.push(Reply::Null);
+                } else if !is_newer(item) && !follows(&is_newer) {
+                    out.push(without_times(item));
                 }
+                before = Some(item);
             }
             Reply::Array(out)
         }
         Reply::Map(pairs) => {
-            let pairs = pairs.iter().map(|(name, value)| {
-                let value = if is_span(name) { Reply::Null } else { without_times(value) };
+            let kept = pairs.iter().filter(|(name, _)| !is_newer(name)).map(|(name, value)| {
+                let value = if named(name, &[b"idle"]) { Reply::Null } else { without_times(value) };
                 (name.clone(), value)
             });
-            Reply::Map(pairs.collect())
+            Reply::Map(kept.collect())
         }
         other => other.clone(),
     }

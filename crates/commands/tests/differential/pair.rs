@@ -104,7 +104,7 @@ impl Mismatch {
     pub(crate) fn signature(&self) -> String {
         let name = String::from_utf8_lossy(&self.args[0]).to_ascii_uppercase();
         let class = |text: &str| match text.strip_prefix("(error) ") {
-            Some(error) => error.chars().take(24).collect(),
+            Some(error) => error.chars().take(14).collect(),
             None => text.chars().next().map_or(String::new(), |first| {
                 if first.is_ascii_digit() || first == '-' { "number".to_owned() } else { first.to_string() }
             }),
@@ -139,6 +139,9 @@ pub(crate) struct Pair {
     parted: bool,
     /// SORT has read a sorted set in this round.
     after_sort: bool,
+    compared: u64,
+    /// Of them, in the present batch.
+    in_batch: u64,
 }
 
 impl Pair {
@@ -157,6 +160,8 @@ impl Pair {
             by_rule: BTreeMap::new(),
             parted: false,
             after_sort: false,
+            compared: 0,
+            in_batch: 0,
         }
     }
 
@@ -175,13 +180,20 @@ impl Pair {
         generator.without(&missing)
     }
 
+    /// How many commands of histories were compared; looks at the state do not count.
+    pub(crate) fn compared(&self) -> u64 {
+        self.compared
+    }
+
     /// Runs a history from an empty state; the first difference ends it.
     pub(crate) fn round(&mut self, setting: Setting, history: &[Command]) -> Option<Mismatch> {
         self.clear(setting);
         for (number, batch) in history.chunks(BATCH).enumerate() {
             let before = number * BATCH;
             let lines: Vec<Vec<Vec<u8>>> = batch.iter().map(|command| self.sendable(command)).collect();
-            if let Err((at, mismatch)) = self.batch(&lines) {
+            let outcome = self.batch(&lines);
+            self.compared += self.in_batch;
+            if let Err((at, mismatch)) = outcome {
                 return Some(Mismatch { at: before + at + 1, ..*mismatch });
             }
             if self.parted {
@@ -230,6 +242,7 @@ impl Pair {
     /// Gives the lines to both. A difference comes with its index.
     pub(crate) fn batch(&mut self, lines: &[Vec<Vec<u8>>]) -> Result<(), (usize, Box<Mismatch>)> {
         let mut start = 0;
+        self.in_batch = 0;
         while start < lines.len() && !self.parted {
             let rest = &lines[start..];
             let end = rest.iter().position(|line| rules::is_iteration(line)).unwrap_or(rest.len());
@@ -277,7 +290,10 @@ impl Pair {
         // It may remove or store as many as the server, and others.
         self.parted |= mixed_scores && (name.contains("REM") || name.contains("STORE"));
         let ours = self.ours(line);
-        let held = if name == "OBJECT" && ours != theirs { self.type_of(line.get(2)) } else { String::new() };
+        if self.kind == Kind::Valkey && !theirs.starts_with(b"-") {
+            self.make_consumers(&name, line);
+        }
+        let held = if ours == theirs { String::new() } else { self.held(&name, line) };
         self.after_sort |= name.starts_with("SORT") && self.type_of(line.get(1)) == "zset";
         let after_sort = self.after_sort;
         let call = Call {
@@ -409,14 +425,57 @@ impl Pair {
         if !known::LEXICAL.contains(&name) || !(name.contains("LEX") || rules::says(line, "BYLEX")) {
             return false;
         }
-        let Some(key) = line.get(if name == "ZRANGESTORE" { 2 } else { 1 }) else { return false };
+        let scores = self.scores(line.get(if name == "ZRANGESTORE" { 2 } else { 1 }));
+        scores.windows(2).any(|pair| pair[0] != pair[1])
+    }
+
+    /// Since 7.2 a consumer comes to be by asking, whether or not there was something to deliver.
+    fn make_consumers(&mut self, name: &str, line: &[Vec<u8>]) {
+        let keys = match name {
+            "XCLAIM" | "XAUTOCLAIM" => 1..2,
+            "XREADGROUP" => {
+                let streams = line.iter().position(|word| word.eq_ignore_ascii_case(b"STREAMS"));
+                let Some(start) = streams.map(|at| at + 1) else { return };
+                start..start + (line.len() - start) / 2
+            }
+            _ => return,
+        };
+        let group = if name == "XREADGROUP" {
+            line.iter().position(|word| word.eq_ignore_ascii_case(b"GROUP")).map(|at| at + 1)
+        } else {
+            Some(2)
+        };
+        let Some([group, consumer]) = group.and_then(|at| line.get(at..at + 2)) else { return };
+        for key in &line[keys] {
+            self.ours(&[b"XGROUP".as_slice(), b"CREATECONSUMER", key, group, consumer]);
+        }
+    }
+
+    /// What is under the key of a command whose replies differ, as far as it matters.
+    fn held(&mut self, name: &str, line: &[Vec<u8>]) -> String {
+        if name == "OBJECT" {
+            return self.type_of(line.get(2));
+        }
+        if name.starts_with("GEO") {
+            let source = line.get(if name == "GEOSEARCHSTORE" { 2 } else { 1 });
+            let outside =
+                self.scores(source).iter().any(|score| !(0.0..=4_503_599_627_370_495.0).contains(score));
+            return if outside { "zset with scores that are no places".to_owned() } else { String::new() };
+        }
+        String::new()
+    }
+
+    /// The scores of a sorted set; nothing for other keys.
+    fn scores(&mut self, key: Option<&Vec<u8>>) -> Vec<f64> {
+        let Some(key) = key else { return Vec::new() };
         let items = self.our_reply(&[b"ZRANGE", key.as_slice(), b"0", b"-1", b"WITHSCORES"]).items();
-        let scores: BTreeSet<Reply> = match items.first() {
+        let scores: Vec<Reply> = match items.first() {
             // RESP3 gives pairs.
             Some(Reply::Array(_)) => items.iter().filter_map(|pair| pair.items().pop()).collect(),
             _ => items.chunks(2).filter_map(|pair| pair.get(1).cloned()).collect(),
         };
-        scores.len() > 1
+        let text = |score: &Reply| String::from_utf8_lossy(score.bytes().unwrap_or_default()).into_owned();
+        scores.iter().filter_map(|score| text(score).parse().ok()).collect()
     }
 
     fn type_of(&mut self, key: Option<&Vec<u8>>) -> String {
@@ -426,6 +485,7 @@ impl Pair {
     }
 
     fn tally_up(&mut self, name: &str, theirs: &[u8]) {
+        self.in_batch += 1;
         let counts = self.answered.entry(name.to_owned()).or_default();
         counts[0] += 1;
         counts[1] += u64::from(!theirs.starts_with(b"-"));

@@ -161,7 +161,10 @@ pub(super) fn zrevrank(ctx: &mut Context<'_>) -> Result<(), CommandError> {
 fn rank(ctx: &mut Context<'_>, reverse: bool) -> Result<(), CommandError> {
     let args = ctx.args;
     let with_score = args.is(3, "WITHSCORE");
-    if args.len() > 4 || (args.len() == 4 && !with_score) {
+    if args.len() > 4 {
+        return Err(CommandError::wrong_arity(if reverse { "zrevrank" } else { "zrank" }));
+    }
+    if args.len() == 4 && !with_score {
         return Err(CommandError::syntax());
     }
     let set = ctx.engine.sorted_set::<Bytes>(args.bytes(1)?);
