@@ -209,7 +209,9 @@ impl Shape {
     /// The distance of a place from the middle, if it lies inside.
     pub(crate) fn admits(self, middle: Position, place: Position) -> Option<f64> {
         match self {
-            Self::Circle { radius } => Some(distance(middle, place)).filter(|&meters| meters <= radius),
+            // Between antipodes rounding can leave no number; Redis lets that pass.
+            Self::Circle { radius } => Some(distance(middle, place))
+                .filter(|meters| meters.partial_cmp(&radius) != Some(std::cmp::Ordering::Greater)),
             Self::Box { width, height } => {
                 if latitude_distance(place.latitude, middle.latitude) > height / 2.0 {
                     return None;
@@ -279,11 +281,11 @@ fn estimated_step(reach: f64, latitude: f64) -> u32 {
 pub(crate) fn ranges(middle: Position, shape: Shape) -> Vec<Range<u64>> {
     let wanted = shape.bounds(middle);
     let mut cell = Cell::of(middle, estimated_step(shape.reach(), middle.latitude), LATITUDE_MAX);
-    let is_covered = cell.neighbour(0, 1).bounds().north >= wanted.north
-        && cell.neighbour(0, -1).bounds().south <= wanted.south
-        && cell.neighbour(1, 0).bounds().east >= wanted.east
-        && cell.neighbour(-1, 0).bounds().west <= wanted.west;
-    if cell.step > 1 && !is_covered {
+    let is_short = cell.neighbour(0, 1).bounds().north < wanted.north
+        || cell.neighbour(0, -1).bounds().south > wanted.south
+        || cell.neighbour(1, 0).bounds().east < wanted.east
+        || cell.neighbour(-1, 0).bounds().west > wanted.west;
+    if cell.step > 1 && is_short {
         cell = Cell::of(middle, cell.step - 1, LATITUDE_MAX);
     }
     let own = cell.bounds();

@@ -21,6 +21,7 @@ pub(crate) mod hyperloglog;
 pub(crate) mod list;
 pub(crate) mod meter;
 pub(crate) mod packed;
+pub(crate) mod partial_sort;
 pub(crate) mod rules;
 pub(crate) mod set;
 pub(crate) mod sorted_set;

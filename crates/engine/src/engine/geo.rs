@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::place::capture;
 use super::{At, Engine, Key, Owned, Place, SortedSet, ValueType, check_key};
 use crate::collections::geo::{self, Position, Shape};
+use crate::collections::partial_sort::sort_part;
 use crate::collections::sorted_set::{Order, ScoreRange, SortedRange, SortedSet as Body};
 use crate::collections::{Body as _, Collection};
 use crate::engine::AddCount;
@@ -149,12 +150,19 @@ impl GeoSearch {
         }
         // The nearest few cannot be told without looking at all.
         let order = self.order.or((self.limit.is_some() && !self.any).then_some(GeoOrder::Nearest));
-        match order {
-            Some(GeoOrder::Nearest) => hits.sort_by(|a, b| a.meters.total_cmp(&b.meters)),
-            Some(GeoOrder::Farthest) => hits.sort_by(|a, b| b.meters.total_cmp(&a.meters)),
-            None => {}
+        let wanted = self.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+        if let Some(order) = order {
+            let compare = |a: &Hit<'_>, b: &Hit<'_>| match order {
+                GeoOrder::Nearest => a.meters.total_cmp(&b.meters),
+                GeoOrder::Farthest => b.meters.total_cmp(&a.meters),
+            };
+            if wanted >= hits.len() {
+                hits.sort_by(compare);
+            } else {
+                sort_part(&mut hits, 0..wanted, compare);
+            }
         }
-        hits.truncate(self.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX));
+        hits.truncate(wanted);
         hits
     }
 }

@@ -11,7 +11,7 @@ use crate::reply::format_double;
 use crate::spec::Context;
 
 /// How many members ZRANDMEMBER draws at most, since they are all drawn before the reply begins.
-const DRAWS_MAX: u64 = 1 << 27;
+const DRAWS_MAX: u64 = 1 << 24;
 
 /// The options of ZADD.
 #[derive(Default)]
