@@ -247,7 +247,20 @@ impl Engine {
         sources: &[Option<StringRef<'_>>],
         len: usize,
     ) -> Result<StringHeld, OpError> {
-        let blocks = || (0..len).step_by(BLOCK_BYTES).map(|at| (at, (at + BLOCK_BYTES).min(len)));
+        // The blocks in which a source has anything; of NOT, all.
+        let blocks = || {
+            let mut at = 0;
+            std::iter::from_fn(move || {
+                let first = |source: &StringRef<'_>| source.pieces(at..len).next().map(|(from, _)| from);
+                let next = match operation {
+                    BitOperation::Not => Some(at).filter(|&at| at < len),
+                    _ => sources.iter().flatten().filter_map(first).min(),
+                }?;
+                let from = next - next % BLOCK_BYTES;
+                at = (from + BLOCK_BYTES).min(len);
+                Some((from, at))
+            })
+        };
         let is_there = |index: usize, from: usize, to: usize| {
             let source: Option<StringRef<'_>> = sources[index];
             source.is_some_and(|source| source.pieces(from..to).next().is_some())
@@ -256,9 +269,8 @@ impl Engine {
         let lacks =
             |&(from, to): &(usize, usize)| operation.lacks(|index| is_there(index, from, to), sources.len());
         let sparse = len > DENSE_BYTES_MAX && {
-            let (mut lacking, mut all) = (0, 0);
-            blocks().for_each(|block| (lacking, all) = (lacking + usize::from(lacks(&block)), all + 1));
-            lacking * 2 > all
+            let written = blocks().filter(|block| !lacks(block)).count();
+            written * 2 < len.div_ceil(BLOCK_BYTES)
         };
         if sparse {
             let model = self.core.settings.model;
