@@ -18,7 +18,8 @@ fn pieces<'a>(bytes: &'a [u8], cuts: &[usize], sparse: bool) -> Vec<Piece<'a>> {
     let mut pieces = Vec::new();
     for end in ends {
         let piece = &bytes[from..end];
-        if !piece.is_empty() && !(sparse && piece.iter().all(|&byte| byte == 0)) {
+        let is_gap = sparse && piece.iter().all(|&byte| byte == 0);
+        if !piece.is_empty() && !is_gap {
             pieces.push((from, piece));
         }
         from = end;

@@ -165,7 +165,8 @@ proptest! {
             selection = selection.rev();
         }
         if limited {
-            expected = expected.into_iter().skip(offset as usize).take(count as usize).collect();
+            let [skipped, taken] = [offset, count].map(|number| usize::try_from(number).unwrap_or(usize::MAX));
+            expected = expected.into_iter().skip(skipped).take(taken).collect();
             selection = selection.limit(offset, count);
         }
         let mut found = Vec::new();

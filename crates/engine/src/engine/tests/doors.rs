@@ -152,7 +152,9 @@ fn effects_of_whole_keys_make_the_same_state() {
 #[test]
 fn a_capture_is_not_changed_by_what_comes_after() {
     let engine = engine();
-    (0..5_000).for_each(|i| drop(push(&engine, "l", &i.to_string()).unwrap()));
+    for i in 0..5_000 {
+        push(&engine, "l", &i.to_string()).unwrap();
+    }
     let list: List = capture(&At::new(&engine, "l")).unwrap().unwrap();
     let before: Vec<Vec<u8>> = list.elements(0..usize::MAX).map(<[u8]>::to_vec).collect();
     (0..2_500).for_each(|_| drop(pop(&engine, "l").unwrap()));
@@ -164,7 +166,9 @@ fn a_capture_is_not_changed_by_what_comes_after() {
 #[test]
 fn large_collections_are_freed_in_steps_and_counted_until_then() {
     let engine = engine();
-    (0..40_000).for_each(|i| drop(push(&engine, "l", &format!("element number {i}")).unwrap()));
+    for i in 0..40_000 {
+        push(&engine, "l", &format!("element number {i}")).unwrap();
+    }
     let full = engine.memory_usage();
     assert!(engine.remove("l").unwrap());
     let after = engine.memory_usage();
@@ -177,7 +181,9 @@ fn large_collections_are_freed_in_steps_and_counted_until_then() {
     assert_eq!(engine.memory_usage().retired, 0);
     engine.validate();
     // Writers do it, too, when nobody maintains.
-    (0..40_000).for_each(|i| drop(push(&engine, "l", &format!("element number {i}")).unwrap()));
+    for i in 0..40_000 {
+        push(&engine, "l", &format!("element number {i}")).unwrap();
+    }
     engine.flush().unwrap();
     let writes =
         (0..).take_while(|_| engine.set("k", "v").is_ok() && engine.memory_usage().retired > 0).count();
@@ -225,7 +231,9 @@ fn move_one(engine: &Engine, from: &str, to: &str) -> Option<()> {
 #[test]
 fn an_element_moves_between_lists_and_around_one() {
     let engine = engine();
-    ["a", "b"].iter().for_each(|element| drop(push(&engine, "l", element).unwrap()));
+    for element in ["a", "b"] {
+        push(&engine, "l", element).unwrap();
+    }
     assert_eq!(move_one(&engine, "absent", "l"), None);
     assert_eq!(move_one(&engine, "l", "l"), Some(()));
     assert_eq!(elements(&engine, "l"), [b"b", b"a"]);

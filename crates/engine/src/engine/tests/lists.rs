@@ -296,7 +296,8 @@ fn searches_race_with_writers() {
             let mut gone = 0;
             while gone < EACH {
                 let first = list.position("x0.0").unwrap();
-                for i in gone..EACH {
+                let start = gone;
+                for i in start..EACH {
                     gone += list.remove(0, format!("x0.{i}")).unwrap();
                     if gone <= i {
                         break;

@@ -10,6 +10,10 @@ use crate::{
     ScoreEnd, SortedRange, SortedSet, ZAddOptions,
 };
 
+fn at_most(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
 fn engine(small: u32) -> Engine {
     let limits = EncodingLimits { zset_max_listpack_entries: small, ..EncodingLimits::default() };
     Engine::builder().seed(5).encoding_limits(limits).record_effects(true).build().expect("valid settings")
@@ -105,12 +109,12 @@ fn run(engine: &Engine, set: &SortedSet<u8>, model: &mut Model, step: &Step) {
         }
         Step::Remove(member) => assert_eq!(set.remove(member), Ok(model.remove(&member).is_some())),
         Step::PopMin(count) => {
-            let expected: Vec<_> = before.iter().copied().take(count as usize).collect();
+            let expected: Vec<_> = before.iter().copied().take(at_most(count)).collect();
             assert_eq!(set.pop(ScoreEnd::Lowest, count), Ok(expected.clone()));
             expected.iter().for_each(|(member, _)| assert!(model.remove(member).is_some()));
         }
         Step::PopMax(count) => {
-            let expected: Vec<_> = before.iter().rev().copied().take(count as usize).collect();
+            let expected: Vec<_> = before.iter().rev().copied().take(at_most(count)).collect();
             assert_eq!(set.pop(ScoreEnd::Highest, count), Ok(expected.clone()));
             expected.iter().for_each(|(member, _)| assert!(model.remove(member).is_some()));
         }

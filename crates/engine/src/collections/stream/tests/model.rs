@@ -243,7 +243,6 @@ impl Model {
         Some(claimed)
     }
 
-    #[expect(clippy::type_complexity, reason = "the three parts of the reply")]
     pub(super) fn auto_claim(
         &mut self,
         names: Names<'_>,
