@@ -128,7 +128,7 @@ impl Packed {
 
     /// The spot of the first entry equal to this among entries 0, `step`, 2 * `step`, ..., and its index.
     pub(crate) fn find_every(&self, step: usize, wanted: &[u8]) -> Option<(usize, Spot)> {
-        let mut spot = Spot(0);
+        let mut spot = self.first();
         let mut index = 0;
         while spot.0 < self.bytes.len() {
             let (len, head) = length_at(&self.bytes[spot.0..]);

@@ -189,3 +189,15 @@ fn a_gap_at_the_head_is_no_content() {
         assert!(queue == plain, "round {round}");
     }
 }
+
+#[test]
+fn entries_are_found_behind_a_gap_at_the_head() {
+    let mut packed = Packed::new();
+    for entry in ["removed", "field", "value", "other", "value"] {
+        packed.push(entry.as_bytes());
+    }
+    packed.remove(0..1);
+    assert_eq!(packed.find_every(2, b"other").map(|(index, _)| index), Some(2));
+    assert_eq!(packed.find_every(2, b"value"), None, "a value is no field");
+    assert_eq!(packed.find_every(1, b"value"), Some((1, packed.seek(1))));
+}
