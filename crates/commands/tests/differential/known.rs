@@ -56,6 +56,23 @@ const LEFT_OUT: &[LeftOut] = &[
         reason: "newer than the server",
     },
     LeftOut {
+        servers: BOTH,
+        names: &["BITFIELD"],
+        when: |line| line.iter().any(|word| word.starts_with(b"-92233720368547758")),
+        reason: "what C makes of an integer out of range is not defined",
+    },
+    LeftOut {
+        servers: BOTH,
+        names: PLACES,
+        when: |line| {
+            let stores = line[0].to_ascii_uppercase().ends_with(b"STORE")
+                || rules::says(line, "STORE")
+                || rules::says(line, "STOREDIST");
+            stores && rules::says(line, "COUNT")
+        },
+        reason: "a part of an order that is not defined",
+    },
+    LeftOut {
         servers: VALKEY,
         names: &["HSETEX", "HGETEX"],
         when: |line| line.get(1).is_some_and(|key| key.eq_ignore_ascii_case(b"FIELDS")),
@@ -164,7 +181,7 @@ const DELIBERATE: &[Deliberate] = &[
     Deliberate {
         servers: BOTH,
         names: &["OBJECT"],
-        applies: |call| call.after_sort && call.says("ENCODING") && call.held == "zset",
+        applies: |call| call.seen.sort && call.says("ENCODING") && call.held == "zset",
         parts: false,
         reason: "a server's SORT converts the sorted set that it reads",
     },
@@ -222,17 +239,7 @@ const DELIBERATE: &[Deliberate] = &[
     },
     Deliberate {
         servers: BOTH,
-        names: &[
-            "GEOPOS",
-            "GEOHASH",
-            "GEODIST",
-            "GEOSEARCH",
-            "GEOSEARCHSTORE",
-            "GEORADIUS",
-            "GEORADIUS_RO",
-            "GEORADIUSBYMEMBER",
-            "GEORADIUSBYMEMBER_RO",
-        ],
+        names: PLACES,
         applies: |call| call.held == "zset with scores that are no places",
         parts: true,
         reason: "what C makes of an integer out of range is not defined",
@@ -246,10 +253,65 @@ const DELIBERATE: &[Deliberate] = &[
     },
     Deliberate {
         servers: VALKEY,
-        names: &["ZINCRBY"],
-        applies: |call| refuses(call.ours, "not a valid float") && refuses(call.theirs, "syntax error"),
+        names: &["OBJECT"],
+        applies: |call| {
+            let large: &[&[u8]] = &[b"$9\r\nhashtable\r\n", b"$8\r\nskiplist\r\n"];
+            call.says("ENCODING") && ["set", "zset"].contains(&call.held) && large.contains(&call.theirs)
+        },
         parts: false,
-        reason: "Valkey takes the increment for an option",
+        reason: "Valkey chooses by the number of words, duplicates included",
+    },
+    Deliberate {
+        servers: BOTH,
+        names: &["OBJECT"],
+        applies: |call| call.seen.pop && call.says("ENCODING") && call.held == "set",
+        parts: false,
+        reason: "what the server has popped leaves larder's set by another way",
+    },
+    Deliberate {
+        servers: BOTH,
+        names: &["SORT", "SORT_RO"],
+        applies: |call| call.held == "set" && (call.says("BY") || call.says("ALPHA")),
+        parts: true,
+        reason: "a set has no order, and texts are the same up to a zero byte",
+    },
+    Deliberate {
+        servers: VALKEY,
+        names: &[
+            "ZRANGE",
+            "ZRANGESTORE",
+            "ZRANGEBYSCORE",
+            "ZREVRANGEBYSCORE",
+            "ZRANGEBYLEX",
+            "ZREVRANGEBYLEX",
+        ],
+        applies: |call| {
+            let limit = call.line.iter().position(|word| word.eq_ignore_ascii_case(b"LIMIT"));
+            limit.and_then(|at| call.line.get(at + 1)).is_some_and(|offset| offset.starts_with(b"-"))
+        },
+        parts: true,
+        reason: "7.0 gives nothing from a negative offset on",
+    },
+    Deliberate {
+        servers: VALKEY,
+        names: &["XAUTOCLAIM"],
+        applies: |call| refuses(call.theirs, "COUNT too high"),
+        parts: true,
+        reason: "Valkey tries to allocate as much as was asked for",
+    },
+    Deliberate {
+        servers: VALKEY,
+        names: &["BITCOUNT"],
+        applies: |call| call.line.len() == 3 && refuses(call.ours, "syntax error"),
+        parts: false,
+        reason: "Valkey takes a start alone",
+    },
+    Deliberate {
+        servers: BOTH,
+        names: PLACES,
+        applies: |call| call.held == "places at the same distance",
+        parts: false,
+        reason: "the order of equals is not defined",
     },
 ];
 
@@ -277,6 +339,18 @@ const SCORES: &[&str] = &[
     "GEORADIUSBYMEMBER_RO",
     "GEOSEARCH",
     "GEOSEARCHSTORE",
+];
+
+const PLACES: &[&str] = &[
+    "GEOPOS",
+    "GEOHASH",
+    "GEODIST",
+    "GEOSEARCH",
+    "GEOSEARCHSTORE",
+    "GEORADIUS",
+    "GEORADIUS_RO",
+    "GEORADIUSBYMEMBER",
+    "GEORADIUSBYMEMBER_RO",
 ];
 
 /// A number that only the C library's reader takes.

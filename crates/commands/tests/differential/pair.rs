@@ -9,7 +9,7 @@ use larder_commands::{RespSink, Session, execute};
 use larder_testkit::resp::{Reply, write_command};
 use larder_testkit::servers::{Connection, Kind, Server};
 
-use crate::compare::{Call, compare};
+use crate::compare::{Call, Seen, compare};
 use crate::rules::{self, Rule};
 use crate::{known, state};
 
@@ -137,8 +137,7 @@ pub(crate) struct Pair {
     by_rule: BTreeMap<&'static str, u64>,
     /// A deliberate difference has led to different states: nothing more is compared in this round.
     parted: bool,
-    /// SORT has read a sorted set in this round.
-    after_sort: bool,
+    seen: Seen,
     compared: u64,
     /// Of them, in the present batch.
     in_batch: u64,
@@ -159,7 +158,7 @@ impl Pair {
             answered: BTreeMap::new(),
             by_rule: BTreeMap::new(),
             parted: false,
-            after_sort: false,
+            seen: Seen::default(),
             compared: 0,
             in_batch: 0,
         }
@@ -232,7 +231,7 @@ impl Pair {
         let built = builder.encoding_limits(limits(self.kind, setting.small)).build();
         self.engine = built.expect("plain settings");
         self.session = Session::new();
-        (self.parted, self.after_sort) = (false, false);
+        (self.parted, self.seen) = (false, Seen::default());
         if setting.resp3 {
             let reply = self.ours(&["HELLO", "3"]);
             assert!(!reply.starts_with(b"-"), "{}", reply.escape_ascii());
@@ -293,17 +292,18 @@ impl Pair {
         if self.kind == Kind::Valkey && !theirs.starts_with(b"-") {
             self.make_consumers(&name, line);
         }
-        let held = if ours == theirs { String::new() } else { self.held(&name, line) };
-        self.after_sort |= name.starts_with("SORT") && self.type_of(line.get(1)) == "zset";
-        let after_sort = self.after_sort;
+        let held = if ours == theirs { "" } else { self.held(&name, line, &ours, theirs) };
+        self.seen.sort |= name.starts_with("SORT") && self.type_of(line.get(1)) == "zset";
+        self.seen.pop |= name == "SPOP";
+        self.seen.distances |= rules::says(line, "STOREDIST");
         let call = Call {
             kind: self.kind,
             name: &name,
             line,
             ours: &ours,
             theirs,
-            held: &held,
-            after_sort,
+            held,
+            seen: self.seen,
             mixed_scores,
         };
         let outcome = match (rule, before) {
@@ -340,7 +340,7 @@ impl Pair {
             ours: &ours,
             theirs: &theirs,
             held: "",
-            after_sort: false,
+            seen: Seen::default(),
             mixed_scores: false,
         };
         if compare(&call, Rule::Items).is_ok() || known::reason(&call).is_some() {
@@ -452,17 +452,50 @@ impl Pair {
     }
 
     /// What is under the key of a command whose replies differ, as far as it matters.
-    fn held(&mut self, name: &str, line: &[Vec<u8>]) -> String {
-        if name == "OBJECT" {
-            return self.type_of(line.get(2));
+    fn held(&mut self, name: &str, line: &[Vec<u8>], ours: &[u8], theirs: &[u8]) -> &'static str {
+        if name == "OBJECT" || name.starts_with("SORT") {
+            let name = self.type_of(line.get(if name == "OBJECT" { 2 } else { 1 }));
+            return ["string", "list", "set", "zset", "hash"]
+                .into_iter()
+                .find(|kind| *kind == name)
+                .unwrap_or("");
         }
-        if name.starts_with("GEO") {
-            let source = line.get(if name == "GEOSEARCHSTORE" { 2 } else { 1 });
-            let outside =
-                self.scores(source).iter().any(|score| !(0.0..=4_503_599_627_370_495.0).contains(score));
-            return if outside { "zset with scores that are no places".to_owned() } else { String::new() };
+        if !name.starts_with("GEO") {
+            return "";
         }
-        String::new()
+        let source = line.get(if name == "GEOSEARCHSTORE" { 2 } else { 1 });
+        if self.scores(source).iter().any(|score| !(0.0..=4_503_599_627_370_495.0).contains(score)) {
+            return "zset with scores that are no places";
+        }
+        if self.equally_far(line, ours, theirs) { "places at the same distance" } else { "" }
+    }
+
+    /// Do two answers to a search name places whose distances are the same, one by one?
+    fn equally_far(&mut self, line: &[Vec<u8>], ours: &[u8], theirs: &[u8]) -> bool {
+        let mut all = Vec::new();
+        let mut words = line.iter();
+        while let Some(word) = words.next() {
+            match word.to_ascii_uppercase().as_slice() {
+                b"COUNT" => drop(words.next()),
+                b"ANY" | b"WITHDIST" | b"WITHHASH" | b"WITHCOORD" => {}
+                _ => all.push(word.clone()),
+            }
+        }
+        all.push(b"WITHDIST".to_vec());
+        let found = self.our_reply(&all).items();
+        let far: BTreeMap<Reply, Reply> = found
+            .iter()
+            .filter_map(|place| <[Reply; 2]>::try_from(place.items()).ok())
+            .map(|[member, distance]| (member, distance))
+            .collect();
+        let distances = |reply: &[u8]| -> Option<Vec<Reply>> {
+            let places = Reply::whole(reply).ok()?.items();
+            let member = |place: &Reply| place.items().first().unwrap_or(place).clone();
+            places.iter().map(|place| far.get(&member(place)).cloned()).collect()
+        };
+        let (ours, theirs) = (distances(ours), distances(theirs));
+        let same_count = ours.as_ref().map(Vec::len) == theirs.as_ref().map(Vec::len);
+        ours.is_some() && theirs.is_some() && (ours == theirs || (rules::says(line, "ANY") && same_count))
     }
 
     /// The scores of a sorted set; nothing for other keys.

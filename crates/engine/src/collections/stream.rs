@@ -143,7 +143,7 @@ impl Stream {
             NewId::Sequence(ms) => StreamId::new(ms, 0),
             NewId::Exact(id) => id,
         };
-        if id == StreamId::MIN {
+        if wanted == NewId::Exact(StreamId::MIN) {
             return Err(OpError::InvalidArgument("The ID specified in XADD must be greater than 0-0"));
         }
         if id <= last {

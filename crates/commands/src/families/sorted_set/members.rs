@@ -109,6 +109,10 @@ pub(super) fn zadd(ctx: &mut Context<'_>) -> Result<(), CommandError> {
 }
 
 pub(super) fn zincrby(ctx: &mut Context<'_>) -> Result<(), CommandError> {
+    // To Redis this is a ZADD, which takes such a word for an option and then misses the pair.
+    if ["NX", "XX", "GT", "LT", "CH", "INCR"].iter().any(|option| ctx.args.is(2, option)) {
+        return Err(CommandError::syntax());
+    }
     let (by, member) = (ctx.args.float(2)?, ctx.args.bytes(3)?);
     let score = ctx.engine.sorted_set::<Bytes>(ctx.args.bytes(1)?).increment(member, by)?;
     ctx.reply.double(score);

@@ -56,7 +56,7 @@ pub(crate) fn settle(
     let step = if says(call.line, "WITHVALUES") || says(call.line, "WITHSCORES") { 2 } else { 1 };
     let distinct = !call.line.get(2).is_some_and(|count| count.starts_with(b"-"));
     for (who, reply) in [("larder", &ours), ("the server", &theirs)] {
-        possible(&leaves(reply), step, distinct, before).map_err(|why| format!("{who} {why}"))?;
+        possible(call, &leaves(reply), step, distinct, before).map_err(|why| format!("{who} {why}"))?;
     }
     if choice == Choice::Popped {
         pop_the_same(pair, &call.line[1], &leaves(&ours), &leaves(&theirs));
@@ -64,13 +64,19 @@ pub(crate) fn settle(
     Ok("chosen by chance")
 }
 
-fn possible(chosen: &[Vec<u8>], step: usize, distinct: bool, before: &Before) -> Result<(), String> {
+fn possible(
+    call: &Call<'_>,
+    chosen: &[Vec<u8>],
+    step: usize,
+    distinct: bool,
+    before: &Before,
+) -> Result<(), String> {
     let mut names: Vec<&[u8]> = Vec::new();
     for part in chosen.chunks(step) {
         let known = before.iter().find(|(name, _)| *name == part[0]);
         let Some((_, value)) = known else { return Err(format!("chose {}", part[0].escape_ascii())) };
         if let (Some(given), Some(value)) = (part.get(1), value) {
-            if given != value && !same_number(given, value) {
+            if given != value && !same_number(given, value, call.seen.distances) {
                 return Err(format!("gave {} another value", part[0].escape_ascii()));
             }
         }
