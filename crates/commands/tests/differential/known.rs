@@ -225,6 +225,13 @@ const DELIBERATE: &[Deliberate] = &[
     },
     Deliberate {
         servers: VALKEY,
+        names: &["BITCOUNT"],
+        applies: |call| refuses(call.ours, "syntax error") && number(call.theirs).is_some(),
+        parts: false,
+        reason: "7.0 refuses a range without an end",
+    },
+    Deliberate {
+        servers: VALKEY,
         names: &["XREAD", "XREADGROUP"],
         applies: |call| refuses(call.ours, "ERR Unbalanced") && refuses(call.theirs, "ERR Unbalanced"),
         parts: false,
