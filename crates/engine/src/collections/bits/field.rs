@@ -196,6 +196,11 @@ impl FieldStep {
             FieldAction::Set(value, overflow) => {
                 // An unsigned field takes the number as 64 bits without a sign, as Redis does: -1 is too large, not too small.
                 let value = if self.kind.signed { i128::from(value) } else { i128::from(bits_of(value)) };
+                let most = self.kind.bounds().1;
+                // Redis takes the distance to the greatest number in 64 bits: what lies that far below saturates upwards.
+                let far_below =
+                    self.kind.signed && self.kind.bits < 64 && most - value > i128::from(i64::MAX);
+                let value = if far_below && overflow == BitOverflow::Saturate { most } else { value };
                 match self.kind.fit(value, overflow) {
                     Some(new) => (Some(old), Some(new)),
                     None => (None, None),

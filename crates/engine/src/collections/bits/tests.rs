@@ -168,6 +168,10 @@ fn what_does_not_fit_wraps_saturates_or_fails() {
     assert_eq!(run(u8, 7, Set(256, Fail)), (None, None));
     assert_eq!(run(i8, 7, Set(200, Wrap)), (Some(7), Some(-56)));
     assert_eq!(run(i8, 7, Set(-200, Saturate)), (Some(7), Some(-128)));
+    let limit = i64::MIN + 128;
+    assert_eq!(run(i8, 7, Set(limit, Saturate)), (Some(7), Some(-128)));
+    assert_eq!(run(i8, 7, Set(limit - 1, Saturate)), (Some(7), Some(127)), "as Redis: so far below is above");
+    assert_eq!(run(i64, 7, Set(i64::MIN, Saturate)), (Some(7), Some(i64::MIN)));
 }
 
 #[test]

@@ -49,7 +49,10 @@ impl Edge<'_> {
                 if low == count || score(low) > edge {
                     return low;
                 }
-                let high = search(low + 1, count, |index| score(index) <= edge);
+                // Most scores are those of one member.
+                let next = low + 1;
+                let alone = next == count || score(next) > edge;
+                let high = if alone { next } else { search(next, count, |index| score(index) <= edge) };
                 if matches!(self, Self::Past(..)) {
                     search(low, high, |index| member(index) <= edge_member)
                 } else {
@@ -69,7 +72,7 @@ fn search(from: usize, to: usize, before: impl Fn(usize) -> bool) -> usize {
     }
     while size > 1 {
         let half = size / 2;
-        base = if before(base + half) { base + half } else { base };
+        base += half * usize::from(before(base + half));
         size -= half;
     }
     base + usize::from(before(base))

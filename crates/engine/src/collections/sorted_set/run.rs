@@ -159,7 +159,16 @@ impl<'a> View<'a> {
     /// How many entries lie before the edge.
     #[inline]
     pub(super) fn position(self, edge: Edge<'_>) -> usize {
-        edge.partition(self.count, |index| self.score(index), |index| self.member(index))
+        let member = |index| self.member(index);
+        if self.score_width == FLOAT {
+            let scores = &self.bytes[HEAD_BYTES..self.ends_at()];
+            return edge.partition(
+                self.count,
+                |index| f64::from_le_bytes(array(scores, index * FLOAT)),
+                member,
+            );
+        }
+        edge.partition(self.count, |index| self.score(index), member)
     }
 
     /// Where a member is, whatever its score; O(n).
