@@ -41,3 +41,8 @@ fn sorted_sets() {
 fn places() {
     replay(include_str!("transcripts/geo.txt"));
 }
+
+#[test]
+fn streams() {
+    replay(include_str!("transcripts/stream.txt"));
+}

@@ -23,6 +23,7 @@ mod sets;
 mod sorted_sets;
 mod sorts;
 mod steps;
+mod streams;
 mod strings;
 mod time;
 mod walks;

@@ -33,7 +33,8 @@ impl<V: Clone> Leaf for Shelf<V> {
     fn heap_bytes(&self, charge: &mut dyn FnMut(usize)) {
         charge(self.0.capacity() * size_of::<(Arc<[u8]>, V)>());
         for (name, _) in &self.0 {
-            charge(ARC_BYTES + name.len());
+            // An `Arc`'s block is a whole number of its counters.
+            charge((ARC_BYTES + name.len()).next_multiple_of(size_of::<usize>()));
         }
     }
 }
