@@ -188,6 +188,58 @@ fn bits_are_charged_to_the_byte() {
     }
 }
 
+/// Streams: entries, blocks that fill, groups with consumers and pending entries, trims, beside a reader.
+#[test]
+fn streams_are_charged_to_the_byte() {
+    use larder::{AddOptions, ClaimOptions, GroupOptions, GroupReadOptions, References, StreamId, Trim};
+    use std::time::Duration;
+    for model in MODELS {
+        let mut limits = larder::EncodingLimits::default();
+        limits.stream_node_max_entries = 20;
+        let builder = Engine::builder().seed(5).shards(2).encoding_limits(limits);
+        let measured = Measured::new(builder, model);
+        let engine = measured.subject.engine();
+        let mut chance = 1_u64;
+        for step in 0..4_000_u64 {
+            chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            // What a step makes for itself is gone before the count.
+            let work = || {
+                let stream = engine.stream(["a", "b"][(chance >> 60) as usize % 2]);
+                let group = stream.group(["g", "a group with a long name"][(chance >> 50) as usize % 2]);
+                let consumer = format!("consumer {}", (chance >> 40) % 40);
+                let id = StreamId::new((chance >> 20) % (step + 1) + 1, 0);
+                let read = GroupReadOptions::new().count(1 + (chance >> 30) as usize % 9);
+                let claim = ClaimOptions::new(Duration::ZERO).force();
+                match chance >> 33 & 15 {
+                    0 => drop(group.create_with(id, GroupOptions::new().make_stream())),
+                    1 => drop(group.read_with(&consumer, read)),
+                    2 => drop(group.read_with(&consumer, read.no_ack())),
+                    3 => drop(group.acknowledge((1..40).map(|back| StreamId::new(id.ms + back, 0)))),
+                    4 => drop(group.claim_ids(&consumer, [id], &claim)),
+                    5 => drop(group.auto_claim(&consumer, id, &claim)),
+                    6 if step % 5 == 0 => drop(group.remove_consumer(&consumer)),
+                    7 if step % 40 == 0 => drop(group.destroy()),
+                    8 => drop(stream.trim(Trim::to_length(400).approximate())),
+                    9 if step % 9 == 0 => drop(stream.trim(Trim::to_length(300))),
+                    10 => drop(stream.remove_with(References::Delete, [id])),
+                    11 if step % 90 == 0 => drop(engine.remove(["a", "b"][step as usize / 90 % 2])),
+                    _ => {
+                        // A reader holds what is written meanwhile; it lets go before the count.
+                        let held = stream.range(..).ok().filter(|_| step % 3 == 0);
+                        let options = AddOptions::new().id(StreamId::new(step + 1, 0));
+                        let value = vec![b'v'; chance as usize % 90];
+                        drop(stream.add_with(&options, [("field", value.as_slice()), ("other", b"1")]));
+                        drop(held);
+                    }
+                }
+            };
+            work();
+            assert_eq!(measured.charged(), measured.held(), "{model:?}, step {step}");
+        }
+        measured.empty_again();
+    }
+}
+
 /// An object's allocation is that of an `Arc`: two counters and the value, padded to its alignment.
 #[test]
 fn objects_of_any_alignment_are_charged_to_the_byte() {
