@@ -7,6 +7,10 @@
 //!
 //! Costs, n entries, b bytes of a block: append O(log n) and at most one copy of a block; find, remove O(log n + b); trim
 //! O(log n + b), approximate trimming O(blocks that go); clone O(1).
+//!
+//! Block boundaries are Redis's, so that `XTRIM ~` takes the same entries, with two exceptions: a block has at most 64 KiB,
+//! whatever the limits say; and a block without entries always goes, where Redis keeps a node that exact `MINID` trimming
+//! emptied while its newest id, of a removed entry, is not below the bound.
 
 use std::ops::RangeInclusive;
 
