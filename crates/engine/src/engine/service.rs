@@ -195,6 +195,13 @@ impl Engine {
     }
 
     /// Returns up to which size collections keep their small encodings.
+    ///
+    /// **Command** `CONFIG GET hash-max-listpack-entries` and its like. **Complexity** O(1).
+    ///
+    /// # Examples
+    /// ```
+    /// assert_eq!(larder::Engine::new().encoding_limits().hash_max_listpack_entries, 512);
+    /// ```
     #[must_use]
     pub fn encoding_limits(&self) -> EncodingLimits {
         local::check_entry();

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use crate::{
     AddOptions, ClaimOptions, Encoding, EncodingLimits, Engine, EntryRemoval, GroupOptions, GroupPosition,
-    GroupReadOptions, ManualClock, OpError, PendingQuery, Policy, References, StreamFields, StreamId, StreamMeta, Trim,
-    UnixMillis,
+    GroupReadOptions, ManualClock, OpError, PendingQuery, Policy, References, StreamFields, StreamId,
+    StreamMeta, Trim, UnixMillis,
 };
 
 const KEYS: [&str; 2] = ["a", "b"];
@@ -42,8 +42,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn engine(clock: &ManualClock) -> Engine {
-    let mut limits = EncodingLimits::default();
-    limits.stream_node_max_entries = 5;
+    let limits = EncodingLimits { stream_node_max_entries: 5, ..EncodingLimits::default() };
     Engine::builder()
         .encoding_limits(limits)
         .clock(clock.clone())
@@ -76,7 +75,8 @@ fn run(engine: &Engine, step: &Step, top: &mut u64) {
         13 => drop(stream.set_last_id(StreamMeta::new(StreamId::new(*top, 1)).entries_added(*top + 40))),
         14 | 15 => {
             let options = GroupOptions::new().make_stream();
-            drop(group.create_with(id, if step.flag { options } else { options.entries_read(3) }).unwrap());
+            let options = if step.flag { options } else { options.entries_read(3) };
+            group.create_with(id, options).unwrap();
         }
         16 => drop(group.set_position(id, None)),
         17 if step.count == 0 => drop(group.destroy()),
@@ -143,9 +143,9 @@ fn what_changes_nothing_records_nothing() {
     stream.remove([id]).unwrap();
     assert_eq!((engine.exists("s"), stream.is_empty()), (Ok(true), Ok(true)), "an empty stream stays");
     assert_eq!(stream.add([("f", "v")]), Ok(StreamId::new(5, 1)), "ids are not given twice");
-    engine.take_effects();
+    let _ = engine.take_effects();
     stream.group("g").create(GroupPosition::End).unwrap();
-    engine.take_effects();
+    let _ = engine.take_effects();
     assert_eq!(stream.group("g").read("c").map(|read| read.len()), Ok(0));
     assert_eq!(stream.group("g").create(GroupPosition::End), Ok(false));
     assert_eq!(stream.group("g").acknowledge([id]), Ok(0));
