@@ -19,44 +19,36 @@ fn a_seed_gives_the_same_lines() {
     assert_ne!(lines(4), lines(5));
 }
 
-/// A command that never succeeds is not tested: either its syntax or its slots are wrong.
-#[test]
-fn every_command_succeeds_now_and_then() {
-    let generator = Generator::new().malformed(0);
-    let engine = larder::Engine::new();
-    let mut session = Session::new();
-    let mut good: BTreeMap<String, bool> = generator.names().map(|name| (name, false)).collect();
-    for command in generator.commands(11).take(60_000) {
-        if !matches!(run(&engine, &mut session, &command), Reply::Error(_)) {
+/// What becomes of many lines: for each command how many succeed, are no line of it, or fail for another reason.
+fn outcomes(generator: &Generator, lines: usize) -> BTreeMap<String, [usize; 3]> {
+    const LINES_OF_A_ROUND: usize = 1_000;
+    let mut counts: BTreeMap<String, [usize; 3]> = generator.names().map(|name| (name, [0; 3])).collect();
+    let all: Vec<Command> = generator.commands(11).take(lines).collect();
+    for round in all.chunks(LINES_OF_A_ROUND) {
+        let (engine, mut session) = (larder::Engine::new(), Session::new());
+        for command in round {
+            let outcome = match run(&engine, &mut session, command) {
+                Reply::Error(text) => {
+                    let text = String::from_utf8_lossy(&text).into_owned();
+                    if text.contains("syntax error") || text.contains("wrong number") { 1 } else { 2 }
+                }
+                _ => 0,
+            };
             let found = table::resolve(crate::Args::new(&command.words())).expect("a command of the table");
-            good.insert(found.full_name(), true);
+            counts.entry(found.full_name()).or_default()[outcome] += 1;
         }
     }
-    let never: Vec<&String> = good.iter().filter(|(_, good)| !**good).map(|(name, _)| name).collect();
-    assert!(never.is_empty(), "always refused: {never:?}");
+    counts
 }
 
+/// A command that never succeeds is not tested, nor is one whose lines are mostly none: its syntax, or the names of its
+/// slots, are wrong. `PFSELFTEST` has nothing to draw and takes seconds.
 #[test]
-fn few_lines_are_refused_for_their_form() {
-    let generator = Generator::new().malformed(0).stray_keys(0);
-    let engine = larder::Engine::new();
-    let mut session = Session::new();
-    let mut refused: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
-    let mut total: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
-    for command in generator.commands(12).take(60_000) {
-        let name = command.args()[0].to_ascii_uppercase();
-        *total.entry(name.clone()).or_default() += 1;
-        if let Reply::Error(text) = run(&engine, &mut session, &command) {
-            let text = String::from_utf8_lossy(&text).into_owned();
-            if text.contains("syntax error") || text.contains("wrong number") {
-                *refused.entry(name).or_default() += 1;
-            }
-        }
-    }
-    for (name, refused) in refused {
-        let total = total[&name];
-        let name = String::from_utf8_lossy(&name).into_owned();
-        assert!(refused * 4 < total * 3, "{name}: {refused} of {total} are no line");
+fn every_command_succeeds_now_and_then() {
+    let generator = Generator::new().malformed(0).without(&["PFSELFTEST"]);
+    for (name, [good, no_line, refused]) in outcomes(&generator, 40_000) {
+        assert!(good > 0, "{name} never succeeds; {no_line} lines are no line, {refused} are refused");
+        assert!(no_line * 4 < (good + no_line + refused) * 3, "{name}: {no_line} lines are no line");
     }
 }
 
@@ -68,7 +60,8 @@ fn keys_stand_where_the_key_specs_say() {
         let args = crate::Args::new(&words);
         let found = table::resolve(args).expect("a command of the table");
         let first_slots = found.spec.syntax.split(' ').take_while(|word| values::is_key(word)).count();
-        let keys = table::keys(&found, args).map_or(0, |keys| keys.len());
+        // A wrong number of keys hides them.
+        let Ok(keys) = table::keys(&found, args).map(|keys| keys.len()) else { continue };
         assert!(keys >= first_slots, "{command}: {keys} keys, the syntax begins with {first_slots}");
     }
 }
