@@ -68,7 +68,10 @@ fn run_text(text: &[u8]) {
 
 fn run_bytes(setup: u8, bytes: &[u8]) {
     // Databases change places, and everything goes now and then: that too belongs to the language.
-    let generator = Generator::new().with(&["SELECT", "FLUSHDB", "SWAPDB"], 40).with(&["FLUSHALL"], 5).without(&["PFSELFTEST"]);
+    let generator = Generator::new()
+        .with(&["SELECT", "FLUSHDB", "SWAPDB"], 40)
+        .with(&["FLUSHALL"], 5)
+        .without(&["PFSELFTEST"]);
     let mut driver = Driver::new(setup);
     let mut bytes = Unstructured::new(bytes);
     for _ in 0..LINES_MAX {
