@@ -22,6 +22,12 @@ fn replay(transcript: &str) {
     assert!(count > 50, "the transcript was read");
 }
 
+/// What tutorials show: counts of bits, of visitors, boards, queues, fruit, users, Sicily.
+#[test]
+fn tutorials() {
+    replay(include_str!("transcripts/tutorials.txt"));
+}
+
 #[test]
 fn lists() {
     replay(include_str!("transcripts/list.txt"));
