@@ -195,13 +195,18 @@ fn benches() -> Outcome {
 }
 
 fn tests() -> Outcome {
+    // The test of the REPL runs the example, which the runner does not build for it.
+    let workspace = ["--workspace", "--exclude", "xtask", "--features", FEATURES];
+    let built = run(cargo(["build"]).args(workspace).args(["--example", "repl"]));
+    if !matches!(built, Outcome::Passed) {
+        return built;
+    }
     let mut command = if tools::works(&mut cargo(["nextest", "--version"])) {
         cargo(["nextest", "run"])
     } else {
         cargo(["test"])
     };
-    command.args(["--workspace", "--exclude", "xtask", "--features", FEATURES, "--no-fail-fast"]);
-    run(command.args(["--lib", "--bins", "--tests"]))
+    run(command.args(workspace).args(["--no-fail-fast", "--lib", "--bins", "--tests"]))
 }
 
 #[cfg(test)]

@@ -22,7 +22,9 @@ pub fn fill(engine: &Engine, key: &str, kind: Kind, len: u64) -> f64 {
     match kind {
         Kind::List => {
             let list = engine.list::<Bytes>(key);
-            timed_fill(len, |i| drop(list.push_back(&element(i)).expect(refused)))
+            timed_fill(len, |i| {
+                list.push_back(&element(i)).expect(refused);
+            })
         }
         Kind::Set => {
             let set = engine.set_of::<Bytes>(key);
@@ -38,7 +40,9 @@ pub fn fill(engine: &Engine, key: &str, kind: Kind, len: u64) -> f64 {
         }
         Kind::SortedSet => {
             let sorted = engine.sorted_set::<Bytes>(key);
-            timed_fill(len, |i| drop(sorted.add(&element(i), score(i)).expect(refused)))
+            timed_fill(len, |i| {
+                sorted.add(&element(i), score(i)).expect(refused);
+            })
         }
         Kind::Stream => {
             let stream = engine.stream(key);

@@ -102,8 +102,8 @@ impl SpanSkipList {
             links.push(Link { next: old.next, span: old.span.saturating_sub(passed) });
             *self.link_mut(before[level], level) = Link { next: len, span: passed + 1 };
         }
-        for level in height..self.levels {
-            self.link_mut(before[level], level).span += 1;
+        for (level, &node) in before.iter().enumerate().take(self.levels).skip(height) {
+            self.link_mut(node, level).span += 1;
         }
         self.nodes.push(Node { score, member: member.into(), links });
     }
