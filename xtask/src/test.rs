@@ -19,6 +19,7 @@ cargo xtask test [--require-all] [--install] [--fast]
 Steps, in this order:
   formatting      cargo fmt --check, here and in fuzz
   lints           cargo clippy, all targets and features, warnings are errors
+  servers         finds or installs the servers that the tests compare with
   documentation   cargo doc, all features, warnings are errors
   dependencies    cargo deny: licences, bans, sources, here and in fuzz
   advisories      cargo deny: RustSec; SKIPPED where its database cannot be fetched
@@ -27,7 +28,6 @@ Steps, in this order:
   examples        the quick ones, a short tiered_cache, the fuzzed service
   benches         each benchmark once with --quick
   xtask tests     this program's own unit tests
-  servers         finds or installs the servers that the tests compare with
   doc tests       the code in the documentation
   tests           unit and integration tests: cargo nextest if installed, else cargo test
 
@@ -57,8 +57,8 @@ pub(crate) fn main(mut args: Args) -> Result<ExitCode, Usage> {
     steps.step("formatting", formatting);
     steps.step("lints", || lints(options));
     if !options.fast {
-        slow_steps(&mut steps, options);
         steps.step("servers", servers::provide_all);
+        slow_steps(&mut steps, options);
     }
     steps.step("doc tests", || run(&mut cargo(["test", "--workspace", "--features", FEATURES, "--doc"])));
     println!("{}", steps.summary());

@@ -247,7 +247,7 @@ impl<M: Element, P: Place> HyperLogLog<M, P> {
     /// # Examples
     /// ```
     /// let engine = larder::Engine::new();
-    /// engine.hyperloglog::<&str>("a").add_all(["x", "y"])?;
+    /// engine.hyperloglog::<String>("a").add_all(["x", "y"])?;
     /// engine.hyperloglog::<String>("all").merge(&["a", "b"])?;
     /// assert_eq!(engine.hyperloglog::<String>("all").count()?, 2);
     /// # Ok::<(), larder::OpError>(())
