@@ -87,10 +87,7 @@ impl Engine {
     /// assert_eq!(popped, Some((1, vec![("x".to_owned(), 1.0)])));
     /// # Ok::<(), larder::OpError>(())
     /// ```
-    #[expect(
-        clippy::type_complexity,
-        reason = "the index of the key, and what was popped: no type says more"
-    )]
+    #[expect(clippy::type_complexity, reason = "the index of a key, and what was popped")]
     pub fn pop_from_sorted_sets<M: Element, K: AsRef<[u8]>>(
         &self,
         keys: &[K],
