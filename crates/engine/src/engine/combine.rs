@@ -160,14 +160,15 @@ impl Engine {
                         (Some(was), Some(held)) => was.is_still(held.as_ref()),
                         _ => false,
                     };
-                    if !same && prepared.is_some() {
+                    if !same && optimistic {
                         return Ok(false);
                     }
                     now.push(held);
                 }
                 let result = match &mut prepared {
-                    Some(prepared) => prepared,
-                    None => prepared.insert(compute(&now)?),
+                    Some(prepared) if optimistic => prepared,
+                    // Anew in every run: one that was refused for want of room has let the locks go meanwhile.
+                    _ => prepared.insert(compute(&now)?),
                 };
                 self.store_derived(&mut writes[at_of(target_hash)], target_hash, (target, weight), &result.0)
                     .map(|()| true)

@@ -105,11 +105,12 @@ impl Engine {
                     let held = blob.map(|blob| admit(blob, key, admitted)).transpose()?;
                     now.push(held.map(|held| (held.stamp, held.body.clone())));
                 }
-                if prepared.is_none() {
+                if attempt >= OPTIMISTIC_TRIES {
+                    // Anew in every run: one that was refused for want of room has let the locks go meanwhile.
                     let bodies: Vec<_> =
                         now.iter().map(|one| one.as_ref().map(|(_, body)| body.clone())).collect();
                     prepared = Some(compute(&bodies, &rules)?);
-                } else if attempt < OPTIMISTIC_TRIES {
+                } else {
                     let same = now.iter().map(|one| one.as_ref().map_or(NO_STAMP, |(stamp, _)| *stamp));
                     if !same.eq(stamps.iter().copied()) {
                         return Ok(false);
