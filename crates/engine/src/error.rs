@@ -96,6 +96,15 @@ pub enum OpError {
     InvalidArgument(&'static str),
     /// The operation needs a part that was not enabled when the engine was built.
     NotEnabled(&'static str),
+    /// A transaction touched a key that it did not declare.
+    UndeclaredKey {
+        /// The key, cut to its first 64 bytes.
+        key: Box<[u8]>,
+    },
+    /// A transaction over declared keys did what concerns the whole engine; [`Engine::exclusive`](crate::Engine::exclusive) may.
+    NeedsExclusive,
+    /// The operation waits for others, which cannot be done inside a transaction.
+    InsideTransaction,
     /// A panic interrupted a change of this shard; the engine serves it no more.
     Poisoned,
 }
@@ -164,6 +173,15 @@ impl fmt::Display for OpError {
             }
             Self::InvalidArgument(what) => write!(f, "invalid argument: {what}"),
             Self::NotEnabled(what) => write!(f, "not enabled: {what}"),
+            Self::UndeclaredKey { key } => {
+                write!(f, "key '{}' is not among those that the transaction declared", key.escape_ascii())
+            }
+            Self::NeedsExclusive => {
+                f.write_str("the operation concerns the whole engine and needs an exclusive transaction")
+            }
+            Self::InsideTransaction => {
+                f.write_str("the operation waits for others, not inside a transaction")
+            }
             Self::Poisoned => {
                 f.write_str("a panic interrupted a change; the engine serves this shard no more")
             }

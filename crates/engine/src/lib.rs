@@ -84,10 +84,11 @@ pub use engine::{
     ExpireCondition, Expiry, FieldExpiry, FieldPersist, FieldSetOptions, FieldTtl, Geo, GeoFound, GeoScore,
     GeoSearch, GeoUnit, GroupDetails, GroupInfo, GroupOptions, GroupPosition, GroupReadOptions, Hash,
     HashEntries, HashFields, HashPage, HashValues, HyperLogLog, Inserted, Key, List, ListElements, Lookup,
-    Maintenance, Owned, PendingEntry, PendingQuery, PendingSummary, Place, PositionOptions, RandomEntries,
-    RandomMembers, RegisterRun, Remaining, ScanOptions, ScanPage, ScoreEnd, ScoredMembers, ScoredPage, Set,
-    SetMembers, SetOptions, SetOutcome, SetPage, SortOptions, SortedSet, Stream, StreamDetails,
-    StreamEntries, StreamGroup, StreamInfo, StreamMeta, Trim, Ttl, ValueType,
+    Maintenance, Owned, PendingEntry, PendingQuery, PendingSummary, Pipeline, PipelineResults, Place,
+    PositionOptions, RandomEntries, RandomMembers, RegisterRun, Remaining, ScanOptions, ScanPage, ScoreEnd,
+    ScoredMembers, ScoredPage, Set, SetMembers, SetOptions, SetOutcome, SetPage, SortOptions, SortedSet,
+    Stream, StreamDetails, StreamEntries, StreamGroup, StreamInfo, StreamMeta, Ticket, Trim, Ttl, Tx,
+    ValueType,
 };
 pub use error::{ConfigError, LENGTH_BYTES_MAX, LoadError, OpError};
 pub use eviction::{Admission, Policy};

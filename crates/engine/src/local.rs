@@ -1,8 +1,11 @@
-//! What a thread knows of itself: whether it is inside a closure under a shard lock, and its number.
+//! What a thread knows of itself: whether it is inside a closure under a shard lock or inside a transaction, and its number.
 //!
-//! Invariants: I1: while a closure runs under a shard lock the mark is set, and every entry into any engine
-//! panics; the mark is taken back on unwinding. I2: two living threads never have the same number; a number is
-//! given on only after its thread's destructors ran, under the registry's lock.
+//! ```text
+//! place: OUTSIDE --transaction--> id of the section --get_with--> INSIDE --> back on drop
+//! ```
+//! Invariants: I1: while a closure runs under a shard lock the place is `INSIDE`, and every entry into any engine panics; inside
+//! a transaction only handles that carry its id enter. Both are taken back on unwinding. I2: two living threads never have the
+//! same number; a number is given on only after its thread's destructors ran, under the registry's lock.
 
 use std::cell::Cell;
 
@@ -14,8 +17,15 @@ use crate::sync;
 pub(crate) const THREADS_MAX: usize = 1_024;
 const UNKNOWN: usize = usize::MAX;
 
+/// No engine of this thread holds a lock.
+pub(crate) const OUTSIDE: u64 = 0;
+const INSIDE: u64 = u64::MAX;
+/// Time goes on.
+const FLOWING: u64 = u64::MAX;
+
 sync::thread_local! {
-    static INSIDE: Cell<bool> = const { Cell::new(false) };
+    static PLACE: Cell<u64> = const { Cell::new(OUTSIDE) };
+    static FROZEN_MS: Cell<u64> = const { Cell::new(FLOWING) };
 }
 
 std::thread_local! {
@@ -67,38 +77,84 @@ fn register() -> usize {
     number
 }
 
-/// Refuses to enter an engine from inside a closure that runs under a shard lock.
+/// Refuses to enter an engine from where its handle has no business: from inside a closure under a shard lock, and with a
+/// handle of another section than the one that this thread is in.
 #[inline]
-pub(crate) fn check_entry() {
-    if INSIDE.with(Cell::get) {
-        refuse();
+pub(crate) fn check_entry(section: u64) {
+    let place = PLACE.with(Cell::get);
+    if place != section {
+        refuse(place, section);
     }
 }
 
 #[cold]
-fn refuse() -> ! {
-    panic!(
-        "an engine was called from inside a closure that sees data in place (get_with, for_each_entry): such a \
-         closure runs under a shard lock and must not call any engine; copy what it needs and call afterwards"
-    );
+fn refuse(place: u64, section: u64) -> ! {
+    match (place, section) {
+        (INSIDE, _) => panic!(
+            "an engine was called from inside a closure that sees data in place (get_with, for_each_entry): such a \
+             closure runs under a shard lock and must not call any engine; copy what it needs and call afterwards"
+        ),
+        (_, OUTSIDE) => panic!(
+            "an engine was called from inside a transaction: the closure runs under the locks of its keys and must \
+             use what it was given (tx.get, tx.list ..), no other handle of any engine"
+        ),
+        _ => panic!(
+            "a handle made inside a transaction was used after its end or on another thread: make handles that \
+             are kept from the engine, outside"
+        ),
+    }
+}
+
+/// Whether this thread is inside a transaction.
+#[inline]
+pub(crate) fn in_section() -> bool {
+    PLACE.with(Cell::get) != OUTSIDE
+}
+
+/// The moment at which a transaction of this thread began.
+#[inline]
+pub(crate) fn frozen_ms() -> Option<u64> {
+    let frozen = FROZEN_MS.with(Cell::get);
+    if frozen == FLOWING { None } else { Some(frozen) }
 }
 
 /// The mark of a closure under a lock, taken back on drop.
 #[derive(Debug)]
-pub(crate) struct Inside(());
+pub(crate) struct Inside {
+    before: u64,
+}
 
 impl Inside {
     #[inline]
     pub(crate) fn enter() -> Self {
-        INSIDE.with(|inside| inside.set(true));
-        Self(())
+        Self { before: PLACE.with(|place| place.replace(INSIDE)) }
     }
 }
 
 impl Drop for Inside {
     #[inline]
     fn drop(&mut self) {
-        INSIDE.with(|inside| inside.set(false));
+        PLACE.with(|place| place.set(self.before));
+    }
+}
+
+/// The mark of a transaction, with its frozen time; taken back on drop.
+#[derive(Debug)]
+pub(crate) struct InSection(());
+
+impl InSection {
+    /// Enters section `id` from outside of any.
+    pub(crate) fn enter(id: u64, now_ms: u64) -> Self {
+        PLACE.with(|place| place.set(id));
+        FROZEN_MS.with(|frozen| frozen.set(now_ms));
+        Self(())
+    }
+}
+
+impl Drop for InSection {
+    fn drop(&mut self) {
+        PLACE.with(|place| place.set(OUTSIDE));
+        FROZEN_MS.with(|frozen| frozen.set(FLOWING));
     }
 }
 

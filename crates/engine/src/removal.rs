@@ -80,6 +80,10 @@ impl Bag {
         }
     }
 
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Dead> {
+        self.first.iter_mut().chain(&mut self.more)
+    }
+
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.first.is_none()

@@ -7,14 +7,12 @@
 #[cfg(not(shuttle))]
 pub(crate) use event_listener::{Event, EventListener, Listener};
 #[cfg(not(shuttle))]
-pub(crate) use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+pub(crate) use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 #[cfg(not(shuttle))]
 pub(crate) use std::thread_local;
 
 #[cfg(shuttle)]
-pub(crate) use self::model::{
-    Event, EventListener, Listener, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard,
-};
+pub(crate) use self::model::{Event, EventListener, Listener, Mutex, RwLock, RwLockWriteGuard};
 #[cfg(shuttle)]
 pub(crate) use shuttle::thread_local;
 
@@ -27,8 +25,9 @@ mod model {
     use std::sync::PoisonError;
     use std::task::{Context, Poll};
 
+    use shuttle::sync::RwLockReadGuard;
+    pub(crate) use shuttle::sync::RwLockWriteGuard;
     use shuttle::sync::{Arc, Condvar, MutexGuard};
-    pub(crate) use shuttle::sync::{RwLockReadGuard, RwLockWriteGuard};
 
     #[derive(Debug, Default)]
     pub(crate) struct Mutex<T>(shuttle::sync::Mutex<T>);
@@ -57,6 +56,10 @@ mod model {
 
         pub(crate) fn write(&self) -> RwLockWriteGuard<'_, T> {
             self.0.write().unwrap_or_else(PoisonError::into_inner)
+        }
+
+        pub(crate) fn try_write(&self) -> Option<RwLockWriteGuard<'_, T>> {
+            self.0.try_write().ok()
         }
     }
 

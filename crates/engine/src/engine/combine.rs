@@ -94,30 +94,33 @@ impl Engine {
         let core = &*self.core;
         let hashes: Vec<KeyHash> = keys.iter().map(|key| core.hash(key.as_ref())).collect();
         let shards = self.shards_of(&hashes);
-        'again: loop {
-            let states = shards.iter().map(|&shard| core.read(shard)).collect::<Result<Vec<_>, _>>()?;
-            let mut captured = Vec::with_capacity(keys.len());
-            for (key, &hash) in keys.iter().zip(&hashes) {
-                let key = key.as_ref();
-                let at =
-                    shards.binary_search(&core.shard_of(hash)).expect("I3: every key's shard was locked");
-                let blob = states[at].find(core.physical(self.db), hash, key);
-                let Some(blob) = blob.filter(|&blob| core.is_live(blob)) else {
-                    captured.push(None);
-                    continue;
-                };
-                core.touch(&states[at], blob);
-                match StringHeld::of(blob, key) {
-                    Ok(Some(held)) => captured.push(Some(held)),
-                    Ok(None) => {
-                        drop(states);
-                        self.ensure_bytes(key)?;
-                        continue 'again;
+        self.check_declared(keys)?;
+        loop {
+            // An object without bytes stops the run; it is encoded outside of the locks, and all is looked at anew.
+            let run = core.read_many(&shards, |states| {
+                let mut strings = Vec::with_capacity(keys.len());
+                for (key, &hash) in keys.iter().zip(&hashes) {
+                    let key = key.as_ref();
+                    let at =
+                        shards.binary_search(&core.shard_of(hash)).expect("I3: every key's shard was locked");
+                    let blob = states[at].find(core.physical(self.db), hash, key);
+                    let Some(blob) = blob.filter(|&blob| core.is_live(blob)) else {
+                        strings.push(None);
+                        continue;
+                    };
+                    core.touch(states[at], blob);
+                    match StringHeld::of(blob, key) {
+                        Ok(Some(held)) => strings.push(Some(held)),
+                        Ok(None) => return Err(key),
+                        Err(refused) => return Ok(Captured { strings, refused: Some(refused) }),
                     }
-                    Err(refused) => return Ok(Captured { strings: captured, refused: Some(refused) }),
                 }
+                Ok(Captured { strings, refused: None })
+            })?;
+            match run {
+                Ok(captured) => return Ok(captured),
+                Err(key) => self.ensure_bytes(key)?,
             }
-            return Ok(Captured { strings: captured, refused: None });
         }
     }
 
@@ -130,6 +133,7 @@ impl Engine {
     ) -> Result<R, OpError> {
         check_key(target)?;
         let core = &*self.core;
+        core.check_declared(self.db, target)?;
         let weight = self.fresh_weight(target);
         let mut hashes: Vec<KeyHash> = sources.iter().map(|key| core.hash(key.as_ref())).collect();
         let target_hash = core.hash(target);

@@ -17,7 +17,6 @@ use crate::hash::KeyHash;
 use crate::keyspace::blob::{Blob, BlobRef};
 use crate::keyspace::meta::{CacheMeta, CacheToken, Origin};
 use crate::keyspace::write::{Announce, ShardWrite};
-use crate::local::check_entry;
 use crate::order::prefix_end;
 use crate::removal::RemovalCause;
 use crate::stats::{Counter, Operation};
@@ -222,19 +221,21 @@ impl Engine {
         let core = &*self.core;
         let _measured = core.measure(Operation::Read);
         let hash = core.hash(key);
-        let state = core.read(core.shard_of(hash))?;
-        let now = core.now_ms();
-        let blob = state.find(core.physical(self.db), hash, key);
-        let Some(blob) = blob.filter(|&blob| core.death(blob, || now).is_none()) else {
-            core.counters.add(Counter::Misses, 1);
-            return Ok(Lookup::Miss);
-        };
-        core.touch(&state, blob);
-        core.counters.add(Counter::Hits, 1);
-        Ok(match blob.meta() {
-            Some(meta) if meta.is_negative() => Lookup::Negative,
-            Some(meta) if core.freshness.is_stale(meta, now) => Lookup::Stale(f(blob)),
-            _ => Lookup::Hit(f(blob)),
+        core.check_declared(self.db, key)?;
+        core.read(core.shard_of(hash), |state| {
+            let now = core.now_ms();
+            let blob = state.find(core.physical(self.db), hash, key);
+            let Some(blob) = blob.filter(|&blob| core.death(blob, || now).is_none()) else {
+                core.counters.add(Counter::Misses, 1);
+                return Lookup::Miss;
+            };
+            core.touch(state, blob);
+            core.counters.add(Counter::Hits, 1);
+            match blob.meta() {
+                Some(meta) if meta.is_negative() => Lookup::Negative,
+                Some(meta) if core.freshness.is_stale(meta, now) => Lookup::Stale(f(blob)),
+                _ => Lookup::Hit(f(blob)),
+            }
         })
     }
 
@@ -274,7 +275,6 @@ impl Engine {
     /// # Ok::<(), larder::OpError>(())
     /// ```
     pub fn invalidate_tag(&self, tag: impl AsRef<[u8]>) {
-        check_entry();
         self.core.freshness.invalidate_tag(tag.as_ref());
     }
 
@@ -306,12 +306,13 @@ impl Engine {
             });
         } else {
             for shard in 0..core.shards.len() {
-                let state = core.read(shard)?;
-                let table = state.table(core.physical(self.db));
-                let found = table.into_iter().flat_map(|table| table.iter());
-                keys.extend(
-                    found.map(BlobRef::key).filter(|key| key.starts_with(prefix)).map(<[u8]>::to_vec),
-                );
+                core.read(shard, |state| {
+                    let table = state.table(core.physical(self.db));
+                    let found = table.into_iter().flat_map(|table| table.iter());
+                    keys.extend(
+                        found.map(BlobRef::key).filter(|key| key.starts_with(prefix)).map(<[u8]>::to_vec),
+                    );
+                })?;
             }
         }
         keys.iter().try_fold(0, |count, key| {
@@ -335,7 +336,6 @@ impl Engine {
     /// # Ok::<(), larder::OpError>(())
     /// ```
     pub fn invalidate_connection(&self, connection: u16) {
-        check_entry();
         self.core.freshness.invalidate_connection(connection);
     }
 
@@ -348,7 +348,6 @@ impl Engine {
     /// larder::Engine::new().invalidate_slot(16_383);
     /// ```
     pub fn invalidate_slot(&self, slot: u16) {
-        check_entry();
         self.core.freshness.invalidate_slot(slot);
     }
 
@@ -362,7 +361,6 @@ impl Engine {
     /// larder::Engine::new().invalidate_copies();
     /// ```
     pub fn invalidate_copies(&self) {
-        check_entry();
         self.core.freshness.invalidate_everything();
     }
 

@@ -103,11 +103,11 @@ impl Engine {
         for db in 0..core.databases() {
             for shard in 0..core.shards.len() {
                 let mut entries = Vec::new();
-                let state = core.read(shard)?;
-                if let Some(table) = state.table(core.physical(db)) {
-                    entries.extend(table.iter().filter(|&blob| core.is_live(blob)).map(take));
-                }
-                drop(state);
+                core.read(shard, |state| {
+                    if let Some(table) = state.table(core.physical(db)) {
+                        entries.extend(table.iter().filter(|&blob| core.is_live(blob)).map(take));
+                    }
+                })?;
                 for entry in entries {
                     digest = digest.wrapping_add(entry.digest(db, core.now_ms())?.unwrap_or(0));
                 }

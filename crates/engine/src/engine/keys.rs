@@ -7,6 +7,7 @@ use super::{Engine, check_key};
 use crate::error::OpError;
 use crate::eviction::{decayed, frequency, idle_seconds, stamp_idle_for};
 use crate::keyspace::blob::{Blob, BlobRef, Kind, ValueRef};
+use crate::keyspace::index::ShardIndex;
 use crate::keyspace::meta::CacheMeta;
 use crate::keyspace::write::{Announce, ShardWrite};
 use crate::keyspace::{Pair, Refusal};
@@ -308,7 +309,7 @@ impl Engine {
     }
 
     fn check_target(&self, target: &Self) -> Result<(), OpError> {
-        if std::sync::Arc::ptr_eq(&self.core, &target.core) {
+        if self.core.is_same(&target.core) {
             Ok(())
         } else {
             Err(OpError::InvalidArgument("the target is a database of another engine"))
@@ -366,8 +367,9 @@ impl Engine {
     /// ```
     pub fn len(&self) -> Result<u64, OpError> {
         (0..self.core.shards.len()).try_fold(0, |keys, shard| {
-            let state = self.core.read(shard)?;
-            Ok(keys + state.table(self.core.physical(self.db)).map_or(0, |table| table.len() as u64))
+            let physical = self.core.physical(self.db);
+            let here = self.core.read(shard, |state| state.table(physical).map_or(0, ShardIndex::len))?;
+            Ok(keys + here as u64)
         })
     }
 
@@ -426,8 +428,7 @@ impl Engine {
     /// # Ok::<(), larder::OpError>(())
     /// ```
     pub fn flush_all(&self) -> Result<(), OpError> {
-        (0..self.core.databases())
-            .try_for_each(|db| Self { core: std::sync::Arc::clone(&self.core), db }.flush())
+        (0..self.core.databases()).try_for_each(|db| Self { core: self.core.clone(), db }.flush())
     }
 
     /// Exchanges the content of two numbered databases, at once for every handle.
@@ -489,15 +490,16 @@ impl Engine {
         }
         let key = key.as_ref();
         let hash = self.core.hash(key);
-        let state = self.core.read(self.core.shard_of(hash))?;
-        let blob = state.find(self.core.physical(self.db), hash, key);
-        Ok(blob.filter(|&blob| self.core.is_live(blob)).map(|blob| {
-            if policy == crate::Policy::Admission {
+        let core = &*self.core;
+        core.check_declared(self.db, key)?;
+        core.read(core.shard_of(hash), |state| {
+            let blob = state.find(core.physical(self.db), hash, key).filter(|&blob| core.is_live(blob))?;
+            Some(if policy == crate::Policy::Admission {
                 frequency(blob.access())
             } else {
-                decayed(blob.access(), self.core.now_ms() / 1_000)
-            }
-        }))
+                decayed(blob.access(), core.now_ms() / 1_000)
+            })
+        })
     }
 
     /// Returns how many seconds ago a key was last used, `None` for an absent key.

@@ -196,6 +196,7 @@ impl Engine {
         let core = &*self.core;
         let hashes: Vec<KeyHash> = keys.iter().map(|key| core.hash(key.as_ref())).collect();
         let shards = self.shards_of(&hashes);
+        self.check_declared(keys)?;
         core.write_many(self.db, &shards, |writes| {
             for (index, (key, &hash)) in keys.iter().zip(&hashes).enumerate() {
                 let at = shards.binary_search(&core.shard_of(hash)).expect("every key's shard is locked");

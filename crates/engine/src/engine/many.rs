@@ -11,6 +11,7 @@ use crate::hash::KeyHash;
 use crate::keyspace::Refusal;
 use crate::keyspace::blob::{Blob, Draft};
 use crate::keyspace::shard::Cost;
+use crate::keyspace::shard::ShardState;
 use crate::keyspace::write::Announce;
 use crate::memory::Amounts;
 use crate::prefetch::prefetch;
@@ -73,7 +74,7 @@ impl Engine {
     /// Asks for the table lines, then for the blobs, that these hashes probably need.
     fn warm(&self, hashes: &[KeyHash]) -> Result<(), OpError> {
         let core = &*self.core;
-        if self.db != 0 {
+        if self.db != 0 || crate::local::in_section() {
             return Ok(());
         }
         for &hash in hashes {
@@ -87,8 +88,8 @@ impl Engine {
         }
         let db = core.physical(self.db);
         for &hash in hashes {
-            let state = core.read(core.shard_of(hash))?;
-            if let Some(address) = state.table(db).and_then(|table| table.likely_address(hash)) {
+            let likely = |state: &ShardState| state.table(db).and_then(|table| table.likely_address(hash));
+            if let Some(address) = core.read(core.shard_of(hash), likely)? {
                 prefetch(address);
                 prefetch(address.wrapping_add(64));
             }
@@ -167,6 +168,7 @@ impl Engine {
             let (key, value) = (key.as_ref(), value.as_ref());
             check_key(key)?;
             check_value(value.len())?;
+            core.check_declared(self.db, key)?;
             let incoming = Incoming::Bytes(value);
             let weight = self.weigh(key, &incoming);
             let hash = core.hash(key);

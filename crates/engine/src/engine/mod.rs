@@ -45,11 +45,10 @@ mod sorted_set;
 pub(crate) mod store;
 mod stream;
 mod strings;
+mod transaction;
 
 #[cfg(test)]
 mod tests;
-
-use std::sync::Arc;
 
 pub use bitmap::{BitFields, Bitmap};
 pub(crate) use copies::tags_of;
@@ -76,10 +75,11 @@ pub use stream::{
     GroupOptions, GroupPosition, GroupReadOptions, PendingEntry, PendingQuery, PendingSummary, Stream,
     StreamDetails, StreamEntries, StreamGroup, StreamInfo, StreamMeta, Trim,
 };
+pub use transaction::{Pipeline, PipelineResults, Ticket, Tx};
 
 use crate::config::{Builder, Settings};
 use crate::error::{LENGTH_BYTES_MAX, OpError};
-use crate::keyspace::Core;
+use crate::keyspace::{Core, CoreHandle};
 use crate::typed::{Element, Typed};
 
 /// A data-structure engine, or one database of it.
@@ -96,7 +96,7 @@ use crate::typed::{Element, Typed};
 /// ```
 #[derive(Debug, Clone)]
 pub struct Engine {
-    pub(crate) core: Arc<Core>,
+    pub(crate) core: CoreHandle,
     pub(crate) db: u16,
 }
 
@@ -122,7 +122,7 @@ impl Engine {
     }
 
     pub(crate) fn from_settings(settings: Settings) -> Self {
-        Self { core: Arc::new(Core::new(settings)), db: 0 }
+        Self { core: CoreHandle::new(Core::new(settings)), db: 0 }
     }
 
     /// Returns a handle to a numbered database.
@@ -141,7 +141,7 @@ impl Engine {
     /// ```
     pub fn select(&self, index: u16) -> Result<Self, OpError> {
         self.core.check_database(index)?;
-        Ok(Self { core: Arc::clone(&self.core), db: index })
+        Ok(Self { core: self.core.clone(), db: index })
     }
 
     /// Returns a handle to a named keyspace, making it at the first call: a database beside the numbered ones.
@@ -161,7 +161,7 @@ impl Engine {
     /// ```
     pub fn keyspace(&self, name: &str) -> Result<Self, OpError> {
         let db = self.core.named(name)?;
-        Ok(Self { core: Arc::clone(&self.core), db })
+        Ok(Self { core: self.core.clone(), db })
     }
 
     /// Returns the number of this handle's database; named keyspaces follow the numbered databases.

@@ -52,20 +52,23 @@ impl Engine {
         let core = &*self.core;
         let hashes: Vec<KeyHash> = keys.iter().map(|key| core.hash(key.as_ref())).collect();
         let shards = self.shards_of(&hashes);
-        let states = shards.iter().map(|&shard| core.read(shard)).collect::<Result<Vec<_>, _>>()?;
-        let mut captured = Vec::with_capacity(keys.len());
-        for (key, &hash) in keys.iter().zip(&hashes) {
-            let at = shards.binary_search(&core.shard_of(hash)).expect("I3: every key's shard was locked");
-            let blob = states[at].find(core.physical(self.db), hash, key.as_ref());
-            let Some(blob) = blob.filter(|&blob| core.is_live(blob)) else {
-                captured.push(None);
-                continue;
-            };
-            let held = admit(blob, key.as_ref(), admitted)?;
-            core.touch(&states[at], blob);
-            captured.push(Some((held.stamp, held.body.clone())));
-        }
-        Ok(captured)
+        self.check_declared(keys)?;
+        core.read_many(&shards, |states| {
+            let mut captured = Vec::with_capacity(keys.len());
+            for (key, &hash) in keys.iter().zip(&hashes) {
+                let at =
+                    shards.binary_search(&core.shard_of(hash)).expect("I3: every key's shard was locked");
+                let blob = states[at].find(core.physical(self.db), hash, key.as_ref());
+                let Some(blob) = blob.filter(|&blob| core.is_live(blob)) else {
+                    captured.push(None);
+                    continue;
+                };
+                let held = admit(blob, key.as_ref(), admitted)?;
+                core.touch(states[at], blob);
+                captured.push(Some((held.stamp, held.body.clone())));
+            }
+            Ok(captured)
+        })?
     }
 
     /// Stores what `compute` makes of several keys under another one; `None` deletes that key. Returns what `compute` told.
@@ -78,6 +81,8 @@ impl Engine {
     ) -> Result<R, OpError> {
         check_key(target)?;
         let core = &*self.core;
+        self.check_declared(sources)?;
+        core.check_declared(self.db, target)?;
         let weight = self.fresh_weight(target);
         let mut hashes: Vec<KeyHash> = sources.iter().map(|key| core.hash(key.as_ref())).collect();
         let target_hash = core.hash(target);
@@ -205,6 +210,11 @@ impl Engine {
             })
             .map(Option::flatten)
         })
+    }
+
+    /// Refuses keys that the transaction around this call, if there is one, did not declare.
+    pub(super) fn check_declared<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<(), OpError> {
+        keys.iter().try_for_each(|key| self.core.check_declared(self.db, key.as_ref()))
     }
 
     /// The shards of these hashes, ascending, each once.

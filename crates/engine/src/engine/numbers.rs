@@ -80,6 +80,7 @@ impl Engine {
         let weight = self.fresh_weight(key);
         loop {
             let sum = self.core.write(self.db, key, |write, hash| {
+                write.save(hash, key);
                 let Some(blob) = write.find(hash, key) else {
                     let old = write.existing(hash, key);
                     let blob = Blob::new(self.fresh_draft(key, Content::Int(by), weight, write.now_ms())?);

@@ -13,6 +13,8 @@ use super::keys::ValueType;
 use crate::error::OpError;
 use crate::glob;
 use crate::hash::KEPT_BITS;
+use crate::keyspace::index::ShardIndex;
+use crate::keyspace::shard::ShardState;
 use crate::order::prefix_end;
 
 const PLACE_BITS: u32 = KEPT_BITS + 1;
@@ -114,18 +116,18 @@ impl Engine {
         let mut page = ScanPage::default();
         let mut visited = 0;
         loop {
-            let state = core.read(shard)?;
-            let next = state.table(core.physical(self.db)).and_then(|table| {
-                table.page(place, count - visited, |blob| {
-                    visited += 1;
-                    let wanted = options.kind.is_none_or(|kind| kind == ValueType::of(blob))
-                        && options.admits(blob.key());
-                    if wanted && core.is_live(blob) {
-                        page.keys.push(blob.key().to_vec());
-                    }
+            let next = core.read(shard, |state| {
+                state.table(core.physical(self.db)).and_then(|table| {
+                    table.page(place, count - visited, |blob| {
+                        visited += 1;
+                        let wanted = options.kind.is_none_or(|kind| kind == ValueType::of(blob))
+                            && options.admits(blob.key());
+                        if wanted && core.is_live(blob) {
+                            page.keys.push(blob.key().to_vec());
+                        }
+                    })
                 })
-            });
-            drop(state);
+            })?;
             place = next.unwrap_or(0);
             shard += usize::from(next.is_none());
             if shard == core.shards.len() {
@@ -195,8 +197,9 @@ impl Engine {
         for _ in 0..TRIES {
             let mut counts = Vec::with_capacity(core.shards.len());
             for shard in 0..core.shards.len() {
-                let state = core.read(shard)?;
-                counts.push(state.table(core.physical(self.db)).map_or(0, |table| table.len() as u64));
+                let table_len =
+                    |state: &ShardState| state.table(core.physical(self.db)).map_or(0, ShardIndex::len);
+                counts.push(core.read(shard, table_len)? as u64);
             }
             let total: u64 = counts.iter().sum();
             if total == 0 {
@@ -210,11 +213,11 @@ impl Engine {
             });
             // `nth` lies below the sum of the counts, so there is one.
             let Some(shard) = chosen else { continue };
-            let state = core.read(shard)?;
-            let table = state.table(core.physical(self.db));
-            let Some(blob) = table.and_then(|table| table.choose(|| chance.next())) else { continue };
-            let (key, live) = (blob.key().to_vec(), core.is_live(blob));
-            drop(state);
+            let drawn = core.read(shard, |state| {
+                let blob = state.table(core.physical(self.db))?.choose(|| chance.next())?;
+                Some((blob.key().to_vec(), core.is_live(blob)))
+            })?;
+            let Some((key, live)) = drawn else { continue };
             if live {
                 return Ok(Some(key));
             }
@@ -271,7 +274,6 @@ impl Engine {
     }
 
     fn walk(&self, from: Bound<&[u8]>, to: Bound<&[u8]>, limit: usize) -> Result<Vec<Vec<u8>>, OpError> {
-        crate::local::check_entry();
         let order = self.core.order.as_ref().ok_or(OpError::NotEnabled("ordered_index"))?;
         let mut keys = Vec::new();
         let mut failed = None;

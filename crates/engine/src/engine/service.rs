@@ -16,8 +16,8 @@ use crate::collections::rules::EncodingLimits;
 use crate::config::SAMPLES_MAX;
 use crate::eviction::Policy;
 use crate::keyspace::Core;
+use crate::keyspace::shard::ShardState;
 use crate::keyspace::upkeep::EXPIRE_STEP;
-use crate::local;
 use crate::memory::{MemoryUsage, Resource};
 use crate::stats::Stats;
 
@@ -93,7 +93,7 @@ impl Engine {
     /// ```
     pub fn spawn_maintenance(&self) -> Maintenance {
         let signal = Arc::new((Mutex::new(false), Condvar::new()));
-        let (core, theirs) = (Arc::clone(&self.core), Arc::clone(&signal));
+        let (core, theirs) = (self.core.share(), Arc::clone(&signal));
         let thread = std::thread::Builder::new()
             .name("larder-maintenance".to_owned())
             .spawn(move || run(&core, &theirs))
@@ -114,13 +114,13 @@ impl Engine {
     /// ```
     #[must_use]
     pub fn stats(&self) -> Stats {
-        local::check_entry();
         let mut stats = self.core.counters.snapshot();
-        for shard in &self.core.shards {
-            let state = shard.state.read();
-            stats.keys += state.len() as u64;
-            stats.volatile_keys += state.volatile as u64;
-            stats.timers += state.timers() as u64;
+        for shard in 0..self.core.shards.len() {
+            self.core.inspect(shard, |state| {
+                stats.keys += state.len() as u64;
+                stats.volatile_keys += state.volatile as u64;
+                stats.timers += state.timers() as u64;
+            });
         }
         stats
     }
@@ -204,8 +204,7 @@ impl Engine {
     /// ```
     #[must_use]
     pub fn encoding_limits(&self) -> EncodingLimits {
-        local::check_entry();
-        self.core.shards[0].state.read().rules.limits
+        self.core.rules().limits
     }
 
     /// Changes up to which size collections keep their small encodings; those that are there follow when they change.
@@ -221,10 +220,7 @@ impl Engine {
     /// assert_eq!(engine.encoding_limits(), limits);
     /// ```
     pub fn set_encoding_limits(&self, limits: EncodingLimits) {
-        local::check_entry();
-        for shard in &self.core.shards {
-            shard.state.write().rules.limits = limits;
-        }
+        self.core.set_encoding_limits(limits);
     }
 
     /// Returns how many entries a sampling policy compares.
@@ -316,7 +312,6 @@ impl Engine {
 
 impl Core {
     fn maintain(&self, budget: u32) -> Remaining {
-        local::check_entry();
         let mut left = budget;
         let mut remaining = Remaining::default();
         while left > 0 && self.grave.bytes() > 0 {
@@ -333,9 +328,9 @@ impl Core {
         for step in 0..count {
             let shard = (start + step) % count;
             // A poisoned shard is left alone, or what is due in it would be due for ever.
-            let Ok(state) = self.read(shard) else { continue };
-            let (due, work) = (state.next_due_ms(), state.has_work(self.freshness.clock()));
-            drop(state);
+            let clock = self.freshness.clock();
+            let seen = self.read(shard, |state| (state.next_due_ms(), state.has_work(clock)));
+            let Ok((due, work)) = seen else { continue };
             if due.is_some_and(|due| due <= now) || work {
                 if left == 0 {
                     remaining.due = true;
@@ -344,7 +339,7 @@ impl Core {
                 }
                 left = self.maintain_shard(shard, left);
             }
-            let next = self.shards[shard].state.read().next_due_ms().map(UnixMillis);
+            let next = self.inspect(shard, ShardState::next_due_ms).map(UnixMillis);
             remaining.due |= next.is_some_and(|next| next.0 <= now);
             remaining.next = match (remaining.next, next) {
                 (Some(a), Some(b)) => Some(a.min(b)),

@@ -41,20 +41,24 @@ impl Engine {
         let core = &*self.core;
         let _measured = core.measure(Operation::Read);
         let hash = core.hash(key);
-        let state = core.read(core.shard_of(hash))?;
-        let found = state.find(core.physical(self.db), hash, key).filter(|&blob| core.is_live(blob));
-        let Some(blob) = found else {
-            core.counters.add(Counter::Misses, 1);
-            return Ok(None);
-        };
-        core.touch(&state, blob);
-        core.counters.add(Counter::Hits, 1);
-        if let ValueRef::Bytes(bytes) = blob.value() {
-            return Ok(Some(Value::copy(bytes)));
+        core.check_declared(self.db, key)?;
+        let seen = core.read(core.shard_of(hash), |state| {
+            let found = state.find(core.physical(self.db), hash, key).filter(|&blob| core.is_live(blob));
+            let Some(blob) = found else {
+                core.counters.add(Counter::Misses, 1);
+                return Ok(None);
+            };
+            core.touch(state, blob);
+            core.counters.add(Counter::Hits, 1);
+            match blob.value() {
+                ValueRef::Bytes(bytes) => Ok(Some(Value::copy(bytes))),
+                other => Err(Taken::from(other)),
+            }
+        })?;
+        match seen {
+            Ok(value) => Ok(value),
+            Err(taken) => self.finish(key, taken).map(Some),
         }
-        let taken = Taken::from(blob.value());
-        drop(state);
-        self.finish(key, taken).map(Some)
     }
 
     /// Makes a value of what could not be finished under the lock.

@@ -26,5 +26,6 @@ mod steps;
 mod streams;
 mod strings;
 mod time;
+mod transactions;
 mod walks;
 mod world;

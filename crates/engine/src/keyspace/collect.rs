@@ -175,6 +175,7 @@ impl ShardWrite<'_> {
         key: &[u8],
         f: &mut impl FnMut(&mut Change<'_, B>) -> Result<R, OpError>,
     ) -> Option<Result<R, OpError>> {
+        self.save(hash, key);
         let (core, db, model) = (self.core, self.db, self.core.settings.model);
         let ShardState { first, others, random, rules, stamps, clock, .. } = &mut *self.state;
         let table = if db == 0 { Some(first) } else { others.get_mut(usize::from(db) - 1) };

@@ -1,6 +1,7 @@
 //! Who goes when room is needed: the admission ring, samples, and the search when a sample held nobody.
 //!
-//! Invariants: I1: a pinned entry, and the one that a change is about to replace (`spare`), are never chosen. I2: an entry
+//! Invariants: I1: a pinned entry, one that a transaction is about, and the one that a change is about to
+//! replace (`spare`), are never chosen. I2: an entry
 //! that is dead anyway is the first to go, and counts as expired or invalidated, not as evicted. I3: the ring mark of an
 //! entry and `ring.cost` change together.
 
@@ -151,7 +152,7 @@ impl ShardWrite<'_> {
             if let Some(cause) = self.core.death(blob, || now) {
                 return Some(self.victim(blob, timer.db(), cause));
             }
-            if blob.pinned() || Some(blob.address()) == spare {
+            if blob.pinned() || Some(blob.address()) == spare || self.guards(timer.db(), blob) {
                 self.state.ring.requeue(timer);
             } else if frequency(blob.access()) > 0 {
                 self.leave_ring(timer);
@@ -280,7 +281,7 @@ impl Candidates<'_, '_> {
     fn offer(&mut self, blob: BlobRef<'_>) {
         let write = self.write;
         let death = write.core.death(blob, || self.now);
-        let protected = blob.pinned() || Some(blob.address()) == self.spare;
+        let protected = blob.pinned() || Some(blob.address()) == self.spare || write.guards(self.db, blob);
         if protected || (self.policy.is_volatile() && blob.deadline_ms().is_none()) {
             return;
         }

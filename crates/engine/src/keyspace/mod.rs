@@ -7,24 +7,28 @@
 //! after the lock: dead entries are announced and dropped (removal.rs)
 //! ```
 //! Invariants: I1: a closure that is refused has changed nothing but what eviction and expiry did. I2: at most one
-//! shard is locked at a time, except by `write_pair` and `write_all`, which lock in ascending order. I3: no user code
-//! runs under a lock but the closures of `get_with` and its like, and those are marked (local.rs).
+//! shard is locked at a time, except by `read_many`, `write_pair`, `write_many` and sections, which lock in ascending order. I3: no
+//! user code runs under a lock but the closures of `get_with` and transactions, and those are marked (local.rs). I4: inside a
+//! section (section.rs) every door leads to the states that it holds, and locks nothing.
 
 mod apply;
 pub(crate) mod blob;
 pub(crate) mod collect;
 mod evict;
 mod grave;
+mod held;
 pub(crate) mod index;
 pub(crate) mod meta;
 mod record;
 mod room;
 pub(crate) mod rope;
+pub(crate) mod section;
 pub(crate) mod shard;
 mod slot;
 pub(crate) mod upkeep;
 pub(crate) mod write;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -36,7 +40,7 @@ use self::grave::Grave;
 use self::meta::Freshness;
 use self::shard::{Shard, ShardState};
 use self::write::ShardWrite;
-use crate::collections::rules::Rules;
+use crate::collections::rules::{EncodingLimits, Rules};
 use crate::config::{Settings, TimeSource};
 use crate::effect::{Delta, Effect};
 use crate::error::OpError;
@@ -48,7 +52,7 @@ use crate::order::OrderedIndex;
 use crate::random::{Random, mix};
 use crate::removal::{Bag, Removal, RemovalCause};
 use crate::stats::{Counter, Counters, Operation};
-use crate::sync::{Mutex, RwLockReadGuard, RwLockWriteGuard};
+use crate::sync::{Mutex, RwLock, RwLockWriteGuard};
 
 /// Why a write could not go on.
 #[derive(Debug)]
@@ -98,6 +102,8 @@ pub(crate) struct Core {
     chance: AtomicU64,
     effects: Mutex<Vec<Effect>>,
     pub(crate) grave: Grave,
+    /// The rules that every shard has a copy of.
+    rules: RwLock<Rules>,
     seconds: AtomicU64,
     fixed_bytes: u64,
 }
@@ -148,6 +154,7 @@ impl Core {
             chance: AtomicU64::new(settings.seed),
             effects: Mutex::new(Vec::new()),
             grave: Grave::default(),
+            rules: RwLock::new(rules),
             seconds: AtomicU64::new(now_ms / 1_000),
             fixed_bytes,
             shards,
@@ -159,6 +166,9 @@ impl Core {
 
     #[inline]
     pub(crate) fn now_ms(&self) -> u64 {
+        if let Some(frozen) = local::frozen_ms() {
+            return frozen;
+        }
         let now = self.settings.clock.now().0;
         let seconds = now / 1_000;
         if self.seconds.load(Ordering::Relaxed) != seconds {
@@ -178,7 +188,7 @@ impl Core {
 
     /// When collections change their encoding, as it stands now.
     pub(crate) fn rules(&self) -> Rules {
-        self.shards[0].state.read().rules
+        *self.rules.read()
     }
 
     #[inline]
@@ -224,13 +234,11 @@ impl Core {
     /// Lets every shard follow a changed policy or limit.
     fn retune(&self) {
         for shard in 0..self.shards.len() {
-            let mut bag = Bag::default();
             // A poisoned shard keeps what it has.
-            let _ = self.write_shard(shard, 0, &mut bag, |write| {
+            let _ = self.write_in(shard, 0, |write| {
                 write.retune();
                 Ok(())
             });
-            self.bury(bag);
         }
     }
 
@@ -260,7 +268,6 @@ impl Core {
 
     /// The number of a named keyspace, made when it is first asked for.
     pub(crate) fn named(&self, name: &str) -> Result<u16, OpError> {
-        local::check_entry();
         let mut names = self.names.lock();
         if let Some(&number) = names.get(name) {
             return Ok(number);
@@ -282,19 +289,45 @@ impl Core {
 
     /// Exchanges two databases; every shard is locked meanwhile.
     pub(crate) fn swap_databases(&self, a: u16, b: u16) -> Result<(), OpError> {
-        local::check_entry();
         self.check_database(a)?;
         self.check_database(b)?;
-        let locks: Vec<_> = self.shards.iter().map(|shard| shard.state.write()).collect();
+        let locks: Vec<_> = if local::in_section() {
+            self.swap_held(a, b)?;
+            Vec::new()
+        } else {
+            let locks = self.shards.iter().map(|shard| shard.state.write()).collect();
+            self.exchange_databases(a, b);
+            locks
+        };
         if self.is_recording() && a != b {
-            self.record(Effect { database: a, key: Box::default(), delta: Delta::SwapDatabases { with: b } });
+            self.record_here(Effect {
+                database: a,
+                key: Box::default(),
+                delta: Delta::SwapDatabases { with: b },
+            });
         }
+        drop(locks);
+        Ok(())
+    }
+
+    /// Exchanges the numbers of two databases; every shard is locked.
+    fn exchange_databases(&self, a: u16, b: u16) {
         let (a, b) = (&self.map[usize::from(a)], &self.map[usize::from(b)]);
         let was = a.load(Ordering::Relaxed);
         a.store(b.load(Ordering::Relaxed), Ordering::Relaxed);
         b.store(was, Ordering::Relaxed);
-        drop(locks);
-        Ok(())
+    }
+
+    /// Changes the limits of small encodings, shard by shard.
+    pub(crate) fn set_encoding_limits(&self, limits: EncodingLimits) {
+        self.rules.write().limits = limits;
+        for shard in 0..self.shards.len() {
+            // A poisoned shard is served no more, so it needs no limits.
+            let _ = self.write_in(shard, 0, |write| {
+                write.state().rules.limits = limits;
+                Ok(())
+            });
+        }
     }
 
     /// Measures an operation until the guard is dropped, if the engine was built to measure.
@@ -316,12 +349,42 @@ impl Core {
         hash.shard(self.settings.shard_bits)
     }
 
-    /// Locks a shard for reading.
+    /// Shows a shard under its read lock.
     #[inline]
-    pub(crate) fn read(&self, shard: usize) -> Result<RwLockReadGuard<'_, ShardState>, OpError> {
-        local::check_entry();
+    pub(crate) fn read<R>(&self, shard: usize, f: impl FnOnce(&ShardState) -> R) -> Result<R, OpError> {
+        if local::in_section() {
+            return self.read_held(&[shard], |states| f(states[0]));
+        }
         let state = self.shards[shard].state.read();
-        if state.changing { Err(OpError::Poisoned) } else { Ok(state) }
+        if state.changing { Err(OpError::Poisoned) } else { Ok(f(&state)) }
+    }
+
+    /// Shows several shards, ascending and each once, at one moment.
+    pub(crate) fn read_many<R>(
+        &self,
+        shards: &[usize],
+        f: impl FnOnce(&[&ShardState]) -> R,
+    ) -> Result<R, OpError> {
+        debug_assert!(shards.is_sorted_by(|a, b| a < b), "I2: ascending, each once");
+        if local::in_section() {
+            return self.read_held(shards, f);
+        }
+        let locks: Vec<_> = shards.iter().map(|&shard| self.shards[shard].state.read()).collect();
+        let states: Vec<&ShardState> = locks.iter().map(|lock| &**lock).collect();
+        if states.iter().any(|state| state.changing) { Err(OpError::Poisoned) } else { Ok(f(&states)) }
+    }
+
+    /// Shows a shard for statistics, poisoned or not.
+    ///
+    /// # Panics
+    /// Inside a transaction that does not hold it: there another shard may not be waited for.
+    pub(crate) fn inspect<R>(&self, shard: usize, f: impl FnOnce(&ShardState) -> R) -> R {
+        if local::in_section() {
+            return self
+                .read_held(&[shard], |states| f(states[0]))
+                .unwrap_or_else(|_| panic!("inside a transaction statistics need Engine::exclusive"));
+        }
+        f(&self.shards[shard].state.read())
     }
 
     /// Whether an entry may be served: within its time, and fresh.
@@ -384,18 +447,18 @@ impl Core {
         f: impl FnOnce(BlobRef<'_>) -> R,
     ) -> Result<Option<R>, OpError> {
         let _measured = self.measure(Operation::Read);
-        let state = self.read(self.shard_of(hash))?;
-        match state.find(self.physical(db), hash, key) {
+        self.check_declared(db, key)?;
+        self.read(self.shard_of(hash), |state| match state.find(self.physical(db), hash, key) {
             Some(blob) if self.is_live(blob) => {
-                self.touch(&state, blob);
+                self.touch(state, blob);
                 self.counters.add(Counter::Hits, 1);
-                Ok(Some(f(blob)))
+                Some(f(blob))
             }
             _ => {
                 self.counters.add(Counter::Misses, 1);
-                Ok(None)
+                None
             }
-        }
+        })
     }
 
     /// The same without a trace: no access mark, no count.
@@ -406,9 +469,11 @@ impl Core {
         f: impl FnOnce(BlobRef<'_>) -> R,
     ) -> Result<Option<R>, OpError> {
         let hash = self.hash(key);
-        let state = self.read(self.shard_of(hash))?;
-        let blob = state.find(self.physical(db), hash, key);
-        Ok(blob.filter(|&blob| self.is_live(blob)).map(f))
+        self.check_declared(db, key)?;
+        self.read(self.shard_of(hash), |state| {
+            let blob = state.find(self.physical(db), hash, key);
+            blob.filter(|&blob| self.is_live(blob)).map(f)
+        })
     }
 
     // ---- writing
@@ -424,6 +489,7 @@ impl Core {
     ) -> Result<R, OpError> {
         let hash = self.hash(key);
         let shard = self.shard_of(hash);
+        self.check_declared(db, key)?;
         self.write_in(shard, db, |write| change(write, hash))
     }
 
@@ -435,6 +501,9 @@ impl Core {
         mut change: impl FnMut(&mut ShardWrite<'_>) -> Result<R, Refusal>,
     ) -> Result<R, OpError> {
         let _measured = self.measure(Operation::Write);
+        if local::in_section() {
+            return self.write_held(&[shard], db, |writes| change(&mut writes[0]));
+        }
         loop {
             let mut bag = Bag::default();
             let outcome = self.write_shard(shard, db, &mut bag, &mut change);
@@ -464,7 +533,6 @@ impl Core {
         bag: &mut Bag,
         change: impl FnOnce(&mut ShardWrite<'_>) -> Result<R, Refusal>,
     ) -> Result<R, Refusal> {
-        local::check_entry();
         let mut state = self.shards[shard].state.write();
         self.change(&mut state, shard, self.physical(db), bag, change)
     }
@@ -482,7 +550,7 @@ impl Core {
             return Err(OpError::Poisoned.into());
         }
         state.changing = true;
-        let mut write = ShardWrite::new(self, state, shard, db, bag);
+        let mut write = ShardWrite::new(self, state, shard, db, bag, None);
         let outcome = change(&mut write);
         write.settle();
         state.changing = false;
@@ -497,6 +565,11 @@ impl Core {
         mut change: impl FnMut(Pair<'_, '_, '_>) -> Result<R, Refusal>,
     ) -> Result<R, OpError> {
         let shards = [from.1, to.1].map(|key| self.shard_of(self.hash(key)));
+        if local::in_section() {
+            self.check_declared(from.0, from.1)?;
+            self.check_declared(to.0, to.1)?;
+            return self.pair_held(shards, [from.0, to.0], change);
+        }
         loop {
             let mut bags = [Bag::default(), Bag::default()];
             let outcome = self.pair_once(shards, [from.0, to.0], &mut bags, &mut change);
@@ -514,7 +587,6 @@ impl Core {
         bags: &mut [Bag; 2],
         change: &mut impl FnMut(Pair<'_, '_, '_>) -> Result<R, Refusal>,
     ) -> Result<R, Refusal> {
-        local::check_entry();
         let [from_bag, to_bag] = bags;
         let [from, to] = shards;
         if from == to {
@@ -533,6 +605,28 @@ impl Core {
         })
     }
 
+    #[cold]
+    fn pair_held<R>(
+        &self,
+        [from, to]: [usize; 2],
+        dbs: [u16; 2],
+        mut change: impl FnMut(Pair<'_, '_, '_>) -> Result<R, Refusal>,
+    ) -> Result<R, OpError> {
+        let dbs = dbs.map(|db| self.physical(db));
+        if from == to {
+            return self.write_held(&[from], 0, |writes| {
+                change(Pair::Same { write: &mut writes[0], from: dbs[0], to: dbs[1] })
+            });
+        }
+        self.write_held(&[from.min(to), from.max(to)], 0, |writes| {
+            let [lower, upper] = writes else { unreachable!("two shards were asked for") };
+            let (source, target) = if from < to { (lower, upper) } else { (upper, lower) };
+            source.set_db(dbs[0]);
+            target.set_db(dbs[1]);
+            change(Pair::Two { source, target })
+        })
+    }
+
     /// Runs a change over several shards, ascending and without repetition, all of them locked.
     pub(crate) fn write_many<R>(
         &self,
@@ -540,8 +634,10 @@ impl Core {
         shards: &[usize],
         mut change: impl FnMut(&mut [ShardWrite<'_>]) -> Result<R, Refusal>,
     ) -> Result<R, OpError> {
-        local::check_entry();
         debug_assert!(shards.is_sorted_by(|a, b| a < b), "I2: ascending, each once");
+        if local::in_section() {
+            return self.write_held(shards, db, change);
+        }
         loop {
             let mut bags: Vec<Bag> = shards.iter().map(|_| Bag::default()).collect();
             let outcome = self.many_once(db, shards, &mut bags, &mut change);
@@ -569,7 +665,7 @@ impl Core {
             .iter_mut()
             .zip(shards)
             .zip(bags)
-            .map(|((state, &shard), bag)| ShardWrite::new(self, state, shard, db, bag))
+            .map(|((state, &shard), bag)| ShardWrite::new(self, state, shard, db, bag, None))
             .collect();
         let outcome = change(&mut writes);
         writes.iter_mut().for_each(ShardWrite::settle);
@@ -578,15 +674,24 @@ impl Core {
         outcome
     }
 
+    /// The resource of which this much cannot be granted, if there is one.
+    fn missing(&self, need: Amounts) -> Option<Resource> {
+        RESOURCES.into_iter().find(|&resource| {
+            let budget = self.budget(resource);
+            let need = need.get(resource);
+            need > 0 && budget.limit().is_some_and(|limit| budget.granted().saturating_add(need) > limit)
+        })
+    }
+
+    fn refuse(&self, need: Amounts, short: Resource) -> OpError {
+        self.counters.add(Counter::Refusals, 1);
+        let limit = self.budget(short).limit().unwrap_or(u64::MAX);
+        OpError::OutOfMemory { needed: need.get(short), limit }
+    }
+
     /// Frees room in other shards, in steps: spare grants first, then victims.
     fn make_room(&self, need: Amounts, spare: Option<usize>) -> Result<(), OpError> {
-        let missing = || {
-            RESOURCES.into_iter().find(|&resource| {
-                let budget = self.budget(resource);
-                let need = need.get(resource);
-                need > 0 && budget.limit().is_some_and(|limit| budget.granted().saturating_add(need) > limit)
-            })
-        };
+        let missing = || self.missing(need);
         if missing().is_some() {
             self.grave_empty();
         }
@@ -614,9 +719,7 @@ impl Core {
                 (true, true) => count + 1,
             };
             if idle_shards > 2 * count + 1 {
-                self.counters.add(Counter::Refusals, 1);
-                let limit = self.budget(short).limit().unwrap_or(u64::MAX);
-                return Err(OpError::OutOfMemory { needed: need.get(short), limit });
+                return Err(self.refuse(need, short));
             }
         }
         Ok(())
@@ -640,17 +743,15 @@ impl Core {
         let mut idle_shards = 0;
         while RESOURCES.iter().any(|&r| self.budget(r).is_over()) && idle_shards <= self.shards.len() {
             let shard = self.rotor.fetch_add(1, Ordering::Relaxed) % self.shards.len();
-            let mut bag = Bag::default();
-            let freed = self.write_shard(shard, 0, &mut bag, |write| {
-                let back = write.give_back_all();
+            let freed = self.write_in(shard, 0, |write| {
+                let (back, entries) = (write.give_back_all(), write.state().len());
                 if RESOURCES.iter().any(|&r| self.budget(r).is_over()) {
                     write.expire_due();
                     write.evict_some();
                 }
-                Ok(back + write.give_back_all())
+                Ok(back + write.give_back_all() > 0 || write.state().len() < entries)
             });
-            let freed = freed.unwrap_or(0) > 0 || !bag.is_empty();
-            self.bury(bag);
+            let freed = freed.unwrap_or(false);
             self.grave_empty();
             idle_shards = if freed { 0 } else { idle_shards + 1 };
         }
@@ -680,17 +781,18 @@ impl Core {
     // ---- whole engine
 
     pub(crate) fn memory_usage(&self) -> MemoryUsage {
-        local::check_entry();
         let mut usage =
             MemoryUsage { fixed: self.fixed_bytes, limit: self.bytes.limit(), ..MemoryUsage::default() };
-        for shard in &self.shards {
-            let accounts = &shard.state.read().accounts;
-            usage.blobs += accounts.kind(Bytes::Blobs);
-            usage.objects += accounts.kind(Bytes::Objects);
-            usage.index += accounts.kind(Bytes::Index);
-            usage.wheel += accounts.kind(Bytes::Wheel);
-            usage.eviction += accounts.kind(Bytes::Eviction);
-            usage.ordered_index += accounts.kind(Bytes::Order);
+        for shard in 0..self.shards.len() {
+            self.inspect(shard, |state| {
+                let accounts = &state.accounts;
+                usage.blobs += accounts.kind(Bytes::Blobs);
+                usage.objects += accounts.kind(Bytes::Objects);
+                usage.index += accounts.kind(Bytes::Index);
+                usage.wheel += accounts.kind(Bytes::Wheel);
+                usage.eviction += accounts.kind(Bytes::Eviction);
+                usage.ordered_index += accounts.kind(Bytes::Order);
+            });
         }
         usage.retired = self.grave.bytes();
         usage
@@ -699,13 +801,14 @@ impl Core {
     #[cfg(any(test, fuzzing))]
     pub(crate) fn validate(&self) {
         let mut used = [0; 3];
-        for shard in &self.shards {
-            let state = shard.state.read();
-            state.validate(&self.hasher, self.settings.model);
-            let accounts = &state.accounts;
-            used[0] += accounts.bytes.used();
-            used[1] += accounts.entries.used();
-            used[2] += accounts.weight.used();
+        for shard in 0..self.shards.len() {
+            self.inspect(shard, |state| {
+                state.validate(&self.hasher, self.settings.model);
+                let accounts = &state.accounts;
+                used[0] += accounts.bytes.used();
+                used[1] += accounts.entries.used();
+                used[2] += accounts.weight.used();
+            });
         }
         used[0] += self.fixed_bytes + self.grave.bytes();
         for (resource, used) in RESOURCES.into_iter().zip(used) {
@@ -746,4 +849,47 @@ pub(crate) enum Pair<'a, 'b, 'c> {
         /// The target's shard.
         target: &'a mut ShardWrite<'c>,
     },
+}
+
+/// The core, seen from one handle: from outside, or from inside a section. Every use is checked, so that no handle enters
+/// from where it has no business.
+#[derive(Debug, Clone)]
+pub(crate) struct CoreHandle {
+    core: Arc<Core>,
+    section: u64,
+}
+
+impl CoreHandle {
+    pub(crate) fn new(core: Core) -> Self {
+        Self { core: Arc::new(core), section: local::OUTSIDE }
+    }
+
+    /// The same core, for handles of this section.
+    pub(crate) fn within(&self, section: u64) -> Self {
+        Self { core: Arc::clone(&self.core), section }
+    }
+
+    /// The core itself, for a thread that serves it.
+    pub(crate) fn share(&self) -> Arc<Core> {
+        Arc::clone(&self.core)
+    }
+
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.core, &other.core)
+    }
+
+    /// Whether the handle belongs to a transaction.
+    pub(crate) fn is_within(&self) -> bool {
+        self.section != local::OUTSIDE
+    }
+}
+
+impl std::ops::Deref for CoreHandle {
+    type Target = Core;
+
+    #[inline]
+    fn deref(&self) -> &Core {
+        local::check_entry(self.section);
+        &self.core
+    }
 }

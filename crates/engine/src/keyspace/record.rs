@@ -15,12 +15,19 @@ impl Core {
         self.settings.record_effects
     }
 
+    /// Records an effect of a change that stands by itself.
     pub(crate) fn record(&self, effect: Effect) {
         self.effects.lock().push(effect);
     }
 
+    /// Records the effects of a section at once, while its shards are locked.
+    pub(crate) fn commit(&self, effects: Vec<Effect>) {
+        if !effects.is_empty() {
+            self.effects.lock().extend(effects);
+        }
+    }
+
     pub(crate) fn take_effects(&self) -> Vec<Effect> {
-        crate::local::check_entry();
         std::mem::take(&mut *self.effects.lock())
     }
 }
@@ -33,7 +40,22 @@ impl ShardWrite<'_> {
 
     pub(super) fn record_in(&self, physical: u16, key: &[u8], delta: Delta) {
         let database = self.core.logical(physical);
-        self.core.record(Effect { database, key: key.into(), delta });
+        let effect = Effect { database, key: key.into(), delta };
+        match self.log {
+            Some(log) => log.borrow_mut().record(effect),
+            None => self.core.record(effect),
+        }
+    }
+
+    /// Records what came about by expiry or eviction: it stays true if the section around it goes back, unless the section
+    /// will put this very key back.
+    pub(super) fn record_by_itself(&self, physical: u16, key: &[u8], delta: Delta) {
+        if self.restores(physical, key) {
+            self.record_in(physical, key, delta);
+        } else {
+            let database = self.core.logical(physical);
+            self.core.record(Effect { database, key: key.into(), delta });
+        }
     }
 
     pub(super) fn record_all(&self, key: &[u8], deltas: Option<Vec<Delta>>) {

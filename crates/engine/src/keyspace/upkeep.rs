@@ -144,7 +144,9 @@ impl ShardWrite<'_> {
         // The timer was dropped as it was met, so the rest needs one of its own.
         self.follow_wake(hash, was, None);
         self.follow_wake(hash, None, wake);
-        self.record_all(&key, deltas);
+        for delta in deltas.into_iter().flatten() {
+            self.record_by_itself(timer.db(), &key, delta);
+        }
         if vacant == Some(true) {
             self.remove(hash, &key, RemovalCause::Expired);
         }
@@ -196,6 +198,7 @@ impl ShardWrite<'_> {
             table.drain_some(count, &mut out);
         }
         for blob in out {
+            self.save_gone(db, blob.get());
             self.after_removal(blob, db, RemovalCause::Deleted);
         }
         if self.state.table(db).is_some_and(|table| table.len() > 0) {

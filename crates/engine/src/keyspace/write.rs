@@ -5,9 +5,12 @@
 //! and its cost leaves the accounts in the same step. I3: the entry that a change is about to replace (`spare`) is
 //! not evicted to make room for it.
 
+use std::cell::RefCell;
+
 use super::Core;
 use super::blob::{Blob, BlobRef, Kind as BlobKind};
 use super::collect::wake_of;
+use super::section::{Declared, Log};
 use super::shard::{Cost, Kept, ShardState};
 use crate::clock::UnixMillis;
 use crate::effect::Delta;
@@ -45,6 +48,9 @@ pub(crate) struct ShardWrite<'a> {
     pub(super) now_ms: Option<u64>,
     /// Whether wheel, ring or ghosts may have changed since the accounts were settled.
     pub(super) dirty: bool,
+    /// What the section that this change belongs to remembers of it.
+    pub(super) log: Option<&'a RefCell<Log>>,
+    pub(super) declared: Option<&'a Declared>,
 }
 
 impl<'a> ShardWrite<'a> {
@@ -54,8 +60,9 @@ impl<'a> ShardWrite<'a> {
         shard: usize,
         db: u16,
         bag: &'a mut Bag,
+        log: Option<&'a RefCell<Log>>,
     ) -> Self {
-        Self { core, state, bag, shard, db, now_ms: None, dirty: false }
+        Self { core, state, bag, shard, db, now_ms: None, dirty: false, log, declared: None }
     }
 
     /// The present time, read once a change.
@@ -125,7 +132,7 @@ impl<'a> ShardWrite<'a> {
     pub(crate) fn replace_plain(&mut self, hash: KeyHash, blob: &mut Option<Blob>) -> bool {
         let (core, db) = (self.core, self.db);
         let Some(new) = blob.as_ref().map(Blob::get).filter(|new| new.is_plain()) else { return false };
-        if !self.state.flights.is_empty() || core.is_recording() {
+        if !self.state.flights.is_empty() || core.is_recording() || self.log.is_some() {
             return false;
         }
         let ShardState { first, others, accounts, clock, .. } = &mut *self.state;
@@ -175,6 +182,7 @@ impl<'a> ShardWrite<'a> {
         announce: Announce,
         deltas: Option<Vec<Delta>>,
     ) -> Put {
+        self.save(hash, blob.get().key());
         if let Some(held) = blob.collection_mut() {
             self.state.stamps += 1;
             held.stamp = self.state.stamps;
@@ -307,6 +315,9 @@ impl<'a> ShardWrite<'a> {
 
     /// Removes a key; it goes into the bag.
     pub(crate) fn remove(&mut self, hash: KeyHash, key: &[u8], cause: RemovalCause) -> bool {
+        if matches!(cause, RemovalCause::Deleted | RemovalCause::Replaced) {
+            self.save(hash, key);
+        }
         let db = self.db;
         let table = self.state.table_mut(db);
         let Some(blob) = table.and_then(|table| table.remove(hash, key)) else { return false };
@@ -316,10 +327,11 @@ impl<'a> ShardWrite<'a> {
 
     /// Takes a key out without telling anybody: its value has gone elsewhere.
     pub(crate) fn remove_silently(&mut self, hash: KeyHash, key: &[u8]) {
+        self.save(hash, key);
         let db = self.db;
         let table = self.state.table_mut(db);
         if let Some(blob) = table.and_then(|table| table.remove(hash, key)) {
-            self.account_removal(blob.get(), db);
+            self.account_removal(blob.get(), db, false);
             self.core.counters.add(Counter::Deletions, 1);
             self.bag.push(Dead { blob, cause: None, database: db });
         }
@@ -333,7 +345,8 @@ impl<'a> ShardWrite<'a> {
     }
 
     pub(super) fn after_removal(&mut self, blob: Blob, db: u16, cause: RemovalCause) {
-        self.account_removal(blob.get(), db);
+        let by_itself = !matches!(cause, RemovalCause::Deleted | RemovalCause::Replaced);
+        self.account_removal(blob.get(), db, by_itself);
         let counter = match cause {
             RemovalCause::Replaced => Counter::Updates,
             RemovalCause::Deleted => Counter::Deletions,
@@ -358,7 +371,8 @@ impl<'a> ShardWrite<'a> {
         self.bag.push(Dead { blob, cause: Some(cause), database: db });
     }
 
-    pub(super) fn account_removal(&mut self, blob: BlobRef<'_>, db: u16) {
+    /// Takes an entry off the accounts; `by_itself` it went by expiry or eviction, not by a call.
+    pub(super) fn account_removal(&mut self, blob: BlobRef<'_>, db: u16, by_itself: bool) {
         self.dirty = true;
         let (core, model) = (self.core, self.core.settings.model);
         let cost = Cost::of(blob, model);
@@ -376,7 +390,11 @@ impl<'a> ShardWrite<'a> {
         self.state.volatile -= usize::from(blob.deadline_ms().is_some());
         self.state.timed_bodies -= usize::from(wake_of(blob).is_some());
         if self.core.is_recording() {
-            self.record_in(db, blob.key(), Delta::Delete);
+            if by_itself {
+                self.record_by_itself(db, blob.key(), Delta::Delete);
+            } else {
+                self.record_in(db, blob.key(), Delta::Delete);
+            }
         }
         if let Some(order) = &core.order {
             order.remove(db, blob.key());
@@ -389,6 +407,7 @@ impl<'a> ShardWrite<'a> {
 
     /// Moves or sets the deadline of an entry that has a field for it; `None` if it has none.
     pub(crate) fn move_deadline(&mut self, hash: KeyHash, key: &[u8], deadline_ms: u64) -> Option<()> {
+        self.save(hash, key);
         let blob = self.state.find(self.db, hash, key)?;
         let old = blob.deadline_ms()?;
         blob.set_deadline_ms(deadline_ms);
@@ -409,6 +428,7 @@ impl<'a> ShardWrite<'a> {
         key: &[u8],
         change: impl FnOnce(&mut super::rope::Rope) -> R,
     ) -> Option<R> {
+        self.save(hash, key);
         self.detach_flights(key);
         let (db, model) = (self.db, self.core.settings.model);
         let slot = self.state.table_mut(db)?.find_mut(hash, key)?;

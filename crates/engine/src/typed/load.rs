@@ -198,6 +198,10 @@ impl<T: Element> Typed<T> {
 
     fn join<E: Send + Sync + 'static>(&self, key: &[u8]) -> Result<Joined<T, E>, OpError> {
         crate::engine::check_key(key)?;
+        if self.engine.core.is_within() {
+            // Whoever leads elsewhere may need the very locks that the transaction holds.
+            return Err(OpError::InsideTransaction);
+        }
         self.engine.core.write(self.engine.db, key, |write, hash| {
             if write.find(hash, key).is_some() {
                 return Ok(Joined::Present);
