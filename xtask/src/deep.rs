@@ -12,7 +12,7 @@ use crate::tools::{self, cargo, nightly_cargo};
 pub(crate) const HELP: &str = "\
 cargo xtask deep [asan|miri|model|differential|fuzz|stress|all] [--minutes N] [--commands N] [--seed S]
 
-  asan     The engine's whole suite under AddressSanitizer and LeakSanitizer (nightly)
+  asan     The whole suites of the engine and of the commands under AddressSanitizer (nightly)
   miri     The engine's unit tests under Miri, few cases each (nightly with the component miri)
   model    Every property test with many cases, again and again with new seeds, for N minutes
   differential
@@ -38,6 +38,9 @@ const MODEL_CASES: &str = "4096";
 /// Miri is some hundred times slower than the machine.
 const MIRI_CASES: &str = "2";
 const ENGINE_SUITE: [&str; 4] = ["-p", "larder", "--lib", "--tests"];
+/// The engine's suite and that of the commands, which reaches every collection from outside.
+const BOTH_SUITES: [&str; 6] = ["-p", "larder", "-p", "larder-commands", "--lib", "--tests"];
+const BOTH_FEATURES: [&str; 2] = ["--features", "larder/metrics,larder-commands/proptest"];
 
 #[derive(Clone, Copy, Debug)]
 struct Options {
@@ -100,7 +103,7 @@ fn asan() -> Outcome {
     }
     // An explicit target keeps the sanitizer out of build scripts and procedural macros.
     let mut command = nightly_cargo(["test", "--target", &host]);
-    command.args(ENGINE_SUITE).args(["--features", "larder/metrics"]);
+    command.args(BOTH_SUITES).args(BOTH_FEATURES);
     // Leaks are the counting allocator's business (tests/accounting.rs): the sanitizer does not see through the
     // tagged pointers of the tables, and takes the skip list's deferred garbage at exit for a leak.
     command.env("ASAN_OPTIONS", "detect_leaks=0");

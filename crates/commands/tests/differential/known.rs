@@ -269,9 +269,12 @@ const DELIBERATE: &[Deliberate] = &[
     Deliberate {
         servers: BOTH,
         names: PLACES,
-        applies: |call| call.held == "zset with scores that are no places",
+        applies: |call| {
+            // Larder does as servers do on x86-64.
+            cfg!(not(target_arch = "x86_64")) && call.held == "zset with scores that are no places"
+        },
         parts: true,
-        reason: "what C makes of an integer out of range is not defined",
+        reason: "what C makes of an integer out of range is not defined, and differs between processors",
     },
     Deliberate {
         servers: VALKEY,

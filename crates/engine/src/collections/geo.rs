@@ -165,11 +165,23 @@ pub(crate) fn encode(position: Position) -> u64 {
     Cell::of(position, STEP_MAX, LATITUDE_MAX).bits()
 }
 
+/// The integer of a score. One that no place has can be anything, and C leaves open what becomes of it; this is what a
+/// server's build for x86-64 makes of it: whole up to 64 bits, negative numbers as if they had a sign, zero beyond.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "see above")]
+fn cut(score: f64) -> u64 {
+    const BEYOND: f64 = 18_446_744_073_709_551_616.0;
+    if score >= BEYOND {
+        0
+    } else if score >= 0.0 {
+        score as u64
+    } else {
+        score as i64 as u64
+    }
+}
+
 /// The middle of the cell that a score stands for.
 pub(crate) fn decode(score: f64) -> Position {
-    // A score that no place has can be anything; it is cut as the processor cuts it.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "see above")]
-    let bits = score as i64 as u64;
+    let bits = cut(score);
     let cell = Cell { column: gather(bits >> 1), row: gather(bits), step: STEP_MAX };
     let bounds = cell.bounds();
     let middle = |low: f64, high: f64, max: f64| ((low + high) / 2.0).clamp(-max, max);
@@ -347,6 +359,18 @@ mod tests {
             assert_eq!(geohash(score).len(), 11);
         }
         assert!(!Position::from((180.1, 0.0)).is_valid() && !Position::from((f64::NAN, 0.0)).is_valid());
+    }
+
+    /// Redis casts to an unsigned integer, which C leaves open; these are the answers of its builds for x86-64.
+    #[test]
+    fn a_score_that_is_no_place_is_cut_as_redis_servers_cut_it() {
+        for far in [1.79e308, f64::INFINITY, 18_446_744_073_709_551_616.0, -1e300, f64::NEG_INFINITY] {
+            assert_eq!(cut(far) << 1, 0, "{far}: no bit but perhaps the highest");
+        }
+        assert_eq!(decode(1.79e308), decode(0.0));
+        assert_eq!(cut(9_223_372_036_854_777_856.0), (1 << 63) + 2048);
+        assert_eq!((cut(-1.0), cut(-1.5), cut(-0.5)), (u64::MAX, u64::MAX, 0));
+        assert_eq!(decode(-1.0), Position { longitude: LONGITUDE_MAX, latitude: LATITUDE_MAX });
     }
 
     fn position() -> impl Strategy<Value = Position> {
