@@ -9,6 +9,7 @@
 
 mod bitmaps;
 mod copies;
+mod derived;
 mod doors;
 mod exact;
 mod failures;

@@ -15,7 +15,7 @@ fn engine() -> Engine {
     Engine::builder().clock(clock).seed(1).shards(4).record_effects(true).build().unwrap()
 }
 
-fn push(engine: &Engine, key: &str, element: &str) -> Result<usize, OpError> {
+pub(super) fn push(engine: &Engine, key: &str, element: &str) -> Result<usize, OpError> {
     let pushed = change(&At::new(engine, key), Absent::Create, element.len() + 64, |change| {
         let (list, rules, _) = change.parts();
         let list: &mut List = list;
@@ -39,7 +39,7 @@ fn pop(engine: &Engine, key: &str) -> Result<Option<Vec<u8>>, OpError> {
     Ok(popped.flatten())
 }
 
-fn elements(engine: &Engine, key: &str) -> Vec<Vec<u8>> {
+pub(super) fn elements(engine: &Engine, key: &str) -> Vec<Vec<u8>> {
     let list: Option<List> = capture(&At::new(engine, key)).unwrap();
     list.map_or_else(Vec::new, |list| list.elements(0..usize::MAX).map(<[u8]>::to_vec).collect())
 }
