@@ -134,7 +134,7 @@ impl Collection {
     }
 
     #[cfg(any(test, fuzzing))]
-    pub(crate) fn validate(&self, rules: &Rules) {
-        each!(self, body => body.validate(rules));
+    pub(crate) fn validate_between(&self, narrowest: &Rules, widest: &Rules) {
+        each!(self, body => body.validate_between(narrowest, widest));
     }
 }

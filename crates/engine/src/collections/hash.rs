@@ -358,7 +358,7 @@ impl Body for Hash {
     }
 
     #[cfg(any(test, fuzzing))]
-    fn validate(&self, rules: &Rules) {
+    fn validate_between(&self, _narrowest: &Rules, rules: &Rules) {
         match &self.form {
             Form::Small(small) => small.validate(rules),
             Form::Large(table) => table.validate(),

@@ -93,9 +93,16 @@ pub(crate) trait Body: Clone + Sized {
     /// capture still holds are let go, not freed.
     fn free_some(&mut self, nodes: usize) -> bool;
 
-    /// Panics if an invariant is broken.
+    /// Panics if an invariant is broken. Collections follow the limits when they change, so what there is came about under
+    /// limits between these two.
     #[cfg(any(test, fuzzing))]
-    fn validate(&self, rules: &Rules);
+    fn validate_between(&self, narrowest: &Rules, widest: &Rules);
+
+    /// The same where the limits were always these.
+    #[cfg(test)]
+    fn validate(&self, rules: &Rules) {
+        self.validate_between(rules, rules);
+    }
 
     /// The body in a value's arm.
     fn into_collection(self) -> Collection;

@@ -57,6 +57,48 @@ impl Default for EncodingLimits {
     }
 }
 
+/// The limits that an engine has had, taken one by one: collections that have not changed since are where those left them.
+#[cfg(any(test, fuzzing))]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LimitsHad {
+    pub(crate) least: EncodingLimits,
+    pub(crate) most: EncodingLimits,
+}
+
+#[cfg(any(test, fuzzing))]
+impl LimitsHad {
+    pub(crate) fn only(limits: EncodingLimits) -> Self {
+        Self { least: limits, most: limits }
+    }
+
+    /// What is checked against the least are the nodes of lists alone.
+    pub(crate) fn add(&mut self, new: EncodingLimits) {
+        let Self { least, most } = self;
+        least.list_max_listpack_size = match (least.list_max_listpack_size, new.list_max_listpack_size) {
+            (old, new) if old < 0 && new < 0 => old.max(new),
+            (old, new) if old >= 0 && new >= 0 => old.min(new),
+            // Less than any count and any size.
+            _ => 1,
+        };
+        most.list_max_listpack_size = match (most.list_max_listpack_size, new.list_max_listpack_size) {
+            (old, new) if old >= 0 && new >= 0 => old.max(new),
+            // Where elements are counted, a node is held to 8 KiB beside.
+            (old, new) => old.min(new).min(-2),
+        };
+        for (most, new) in [
+            (&mut most.hash_max_listpack_entries, new.hash_max_listpack_entries),
+            (&mut most.hash_max_listpack_value, new.hash_max_listpack_value),
+            (&mut most.set_max_intset_entries, new.set_max_intset_entries),
+            (&mut most.set_max_listpack_entries, new.set_max_listpack_entries),
+            (&mut most.set_max_listpack_value, new.set_max_listpack_value),
+            (&mut most.zset_max_listpack_entries, new.zset_max_listpack_entries),
+            (&mut most.zset_max_listpack_value, new.zset_max_listpack_value),
+        ] {
+            *most = new.max(*most);
+        }
+    }
+}
+
 /// What a change of a collection must know of its engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Rules {

@@ -272,7 +272,7 @@ impl Body for Set {
     }
 
     #[cfg(any(test, fuzzing))]
-    fn validate(&self, rules: &Rules) {
+    fn validate_between(&self, _narrowest: &Rules, rules: &Rules) {
         match self {
             Self::Ints(ints) => {
                 ints.validate();

@@ -331,7 +331,7 @@ impl Body for SortedSet {
     }
 
     #[cfg(any(test, fuzzing))]
-    fn validate(&self, rules: &Rules) {
+    fn validate_between(&self, _narrowest: &Rules, rules: &Rules) {
         let Some(large) = &self.large else {
             self.order.validate(None);
             let run = self.order.as_run().expect("a small set is one run").view();

@@ -11,6 +11,7 @@ mod bitmaps;
 mod copies;
 mod derived;
 mod doors;
+mod encodings;
 mod exact;
 mod failures;
 mod growth;

@@ -324,7 +324,7 @@ impl Core {
         for shard in 0..self.shards.len() {
             // A poisoned shard is served no more, so it needs no limits.
             let _ = self.write_in(shard, 0, |write| {
-                write.state().rules.limits = limits;
+                write.state().set_limits(limits);
                 Ok(())
             });
         }

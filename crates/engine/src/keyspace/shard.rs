@@ -17,7 +17,9 @@ use super::blob::{BlobRef, Idle, Kind, ValueRef};
 use super::index::{ShardIndex, Whereabouts};
 use crate::clock::UnixMillis;
 use crate::collections::Held;
-use crate::collections::rules::Rules;
+#[cfg(any(test, fuzzing))]
+use crate::collections::rules::LimitsHad;
+use crate::collections::rules::{EncodingLimits, Rules};
 use crate::eviction::{AccessClock, GhostTable, Ring};
 use crate::expiry::{ExpiryWheel, Timer};
 use crate::hash::KeyHash;
@@ -132,6 +134,8 @@ pub(crate) struct ShardState {
     /// The stamp of the last change of a collection.
     pub(super) stamps: u64,
     pub(crate) rules: Rules,
+    #[cfg(any(test, fuzzing))]
+    limits_had: LimitsHad,
     pub(super) pins: BTreeMap<(u16, Box<[u8]>), u32>,
     pub(crate) flights: Vec<FlightEntry>,
     /// Where the sweep for invalidated copies goes on: database and kept hash bits.
@@ -159,6 +163,8 @@ impl ShardState {
             timed_bodies: 0,
             stamps: 0,
             rules,
+            #[cfg(any(test, fuzzing))]
+            limits_had: LimitsHad::only(rules.limits),
             pins: BTreeMap::new(),
             flights: Vec::new(),
             dead_sweep: None,
@@ -247,12 +253,21 @@ impl ShardState {
         self.wheel.len()
     }
 
+    /// Changes when collections change their encoding; those that are there follow when they change.
+    pub(crate) fn set_limits(&mut self, limits: EncodingLimits) {
+        self.rules.limits = limits;
+        #[cfg(any(test, fuzzing))]
+        self.limits_had.add(limits);
+    }
+
     /// Checks I1 to I3 by counting anew.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn validate(&self, hasher: &crate::hash::KeyHasher, model: AllocatorModel) {
         let mut cost = Cost::default();
         let (mut entries, mut volatile, mut ring_entries, mut ring_cost) = (0, 0, 0, 0);
         let mut timed_bodies = 0;
+        let least = Rules { limits: self.limits_had.least, ..self.rules };
+        let most = Rules { limits: self.limits_had.most, ..self.rules };
         let mut index_bytes = model.charge(self.list_bytes());
         for (_, table) in self.tables() {
             #[cfg(test)]
@@ -271,7 +286,7 @@ impl ShardState {
                     rope.validate();
                 }
                 if let ValueRef::Collection(held) = blob.value() {
-                    held.body.validate(&self.rules);
+                    held.body.validate_between(&least, &most);
                     timed_bodies += usize::from(held.body.next_deadline_ms().is_some());
                 }
                 if blob.in_ring() {

@@ -91,7 +91,7 @@ impl Body for Stream {
     }
 
     #[cfg(any(test, fuzzing))]
-    fn validate(&self, _rules: &Rules) {
+    fn validate_between(&self, _narrowest: &Rules, _widest: &Rules) {
         let root = &*self.0;
         root.log.validate();
         root.groups.validate();
