@@ -39,7 +39,9 @@ const MODEL_CASES: &str = "4096";
 const MIRI_CASES: &str = "2";
 const ENGINE_SUITE: [&str; 4] = ["-p", "larder", "--lib", "--tests"];
 /// The engine's suite and that of the commands, which reaches every collection from outside.
-const BOTH_SUITES: [&str; 6] = ["-p", "larder", "-p", "larder-commands", "--lib", "--tests"];
+///
+/// The examples are built because a test runs one of them.
+const BOTH_SUITES: [&str; 7] = ["-p", "larder", "-p", "larder-commands", "--lib", "--tests", "--examples"];
 const BOTH_FEATURES: [&str; 2] = ["--features", "larder/metrics,larder-commands/proptest"];
 
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +76,10 @@ pub(crate) fn main(mut args: Args) -> Result<ExitCode, Usage> {
     let mut steps = Run::new(false);
     for part in &parts {
         match part.as_str() {
-            "asan" => steps.step("asan", asan),
+            "asan" => {
+                steps.step("servers", servers::provide_all);
+                steps.step("asan", asan);
+            }
             "miri" => steps.step("miri", miri),
             "model" => steps.step("model", || model(options)),
             "stress" => steps.step("stress", || stress(options)),
