@@ -1,8 +1,10 @@
-//! What larder's integration tests share: calls as data, somebody who makes them, and an allocator that counts.
+//! What larder's integration tests share: calls as data, somebody who makes them, a judge of concurrent
+//! ones, and an allocator that counts.
 //!
 //! ```text
 //! operation.rs  Operation: one call of the engine, as data; strategies for proptest
 //! generate.rs   Generator: the same operations, endless, from a seed
+//! linear/       concurrent histories, and the search for an order that explains them
 //! subject.rs    Subject: an engine, its clock, its handles; apply(operation) -> Outcome; state()
 //! sheet.rs      Sheet: the typed value that operations store, and what it owns on the heap
 //! allocator.rs  CountingAllocator: what this thread has asked for and not given back
@@ -14,6 +16,7 @@
 
 mod allocator;
 mod generate;
+pub mod linear;
 mod operation;
 pub mod resp;
 #[cfg(unix)]
