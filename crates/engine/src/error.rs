@@ -105,6 +105,8 @@ pub enum OpError {
     NeedsExclusive,
     /// The operation waits for others, which cannot be done inside a transaction.
     InsideTransaction,
+    /// The subscriber fell behind and was disconnected, or its engine is gone.
+    Disconnected,
     /// A panic interrupted a change of this shard; the engine serves it no more.
     Poisoned,
 }
@@ -182,6 +184,7 @@ impl fmt::Display for OpError {
             Self::InsideTransaction => {
                 f.write_str("the operation waits for others, not inside a transaction")
             }
+            Self::Disconnected => f.write_str("the subscriber is disconnected"),
             Self::Poisoned => {
                 f.write_str("a panic interrupted a change; the engine serves this shard no more")
             }

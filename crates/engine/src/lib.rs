@@ -26,6 +26,7 @@
 //! keyspace/    shards, locks, entries, accounts       collections/  what values are made of
 //! expiry/      timing wheels                          eviction/  policies, admission, sampler
 //! memory.rs    allocator model, budgets               stats.rs   counters
+//! pubsub/      channels, patterns, subscribers
 //! ```
 //!
 //! # Rules for callbacks
@@ -54,6 +55,7 @@ mod memory;
 mod metrics;
 mod order;
 mod prefetch;
+mod pubsub;
 mod random;
 mod removal;
 mod stats;
@@ -95,6 +97,7 @@ pub use eviction::{Admission, Policy};
 pub use glob::matches as glob_matches;
 pub use keyspace::meta::{CacheToken, Origin};
 pub use memory::{AllocatorModel, MemoryUsage};
+pub use pubsub::{Ready, Receive, Received, ReceivedItems, SlowSubscriber, Subscriber, SubscriberOptions};
 pub use removal::{Removal, RemovalCause};
 pub use stats::{Latency, Stats};
 pub use typed::{Arg, CodecError, CodecErrorKind, Element, Typed};

@@ -24,6 +24,7 @@ mod model {
     use std::pin::Pin;
     use std::sync::PoisonError;
     use std::task::{Context, Poll};
+    use std::time::Duration;
 
     use shuttle::sync::RwLockReadGuard;
     pub(crate) use shuttle::sync::RwLockWriteGuard;
@@ -91,6 +92,8 @@ mod model {
     /// What event-listener's trait of this name offers.
     pub(crate) trait Listener {
         fn wait(self);
+        /// A timeout passes when the scheduler comes back without a notification.
+        fn wait_timeout(self, timeout: Duration) -> Option<()>;
     }
 
     impl Listener for EventListener {
@@ -99,6 +102,11 @@ mod model {
             while *generation == self.seen {
                 generation = self.event.1.wait(generation).unwrap_or_else(PoisonError::into_inner);
             }
+        }
+
+        fn wait_timeout(self, _timeout: Duration) -> Option<()> {
+            shuttle::thread::yield_now();
+            (*self.event.0.lock() != self.seen).then_some(())
         }
     }
 

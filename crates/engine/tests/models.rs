@@ -172,3 +172,103 @@ fn a_fill_that_raced_an_invalidation_is_not_kept() {
         assert!(!(began_before && there), "a fill that began before the invalidation is not there after it");
     });
 }
+
+/// Every message reaches a subscriber that waits for it, in one order, whoever sleeps and whoever publishes.
+#[test]
+fn a_waiting_subscriber_misses_no_message_and_no_end() {
+    explore(|| {
+        let engine = engine();
+        let (own, pattern) = (engine.subscriber(Default::default()), engine.subscriber(Default::default()));
+        own.subscribe("c").expect("open");
+        pattern.psubscribe("*").expect("open");
+        let read = |subscriber: larder::Subscriber| {
+            thread::spawn(move || {
+                let payloads = std::iter::from_fn(|| subscriber.recv()).map(|item| item.payload().cloned());
+                payloads.collect::<Vec<_>>()
+            })
+        };
+        let readers = vec![read(own), read(pattern)];
+        let publishers = (0..2)
+            .map(|publisher| {
+                let engine = engine.clone();
+                thread::spawn(move || {
+                    for number in 0..2 {
+                        assert_eq!(engine.publish("c", format!("{publisher} {number}")), Ok(2));
+                    }
+                })
+            })
+            .collect();
+        join::<()>(publishers);
+        drop(engine);
+        let seen = join(readers);
+        assert_eq!(seen[0].len(), 4);
+        assert_eq!(seen[0], seen[1], "one order for all");
+    });
+}
+
+/// A channel comes and goes under its publishers; those who stay see one order, and counts are exact.
+#[test]
+fn a_channel_that_comes_and_goes_breaks_no_order() {
+    explore(|| {
+        let engine = engine();
+        let patterns = [engine.subscriber(Default::default()), engine.subscriber(Default::default())];
+        for pattern in &patterns {
+            pattern.psubscribe("*").expect("open");
+        }
+        let guest = {
+            let engine = engine.clone();
+            thread::spawn(move || {
+                let mut received = 0;
+                for _ in 0..2 {
+                    let guest = engine.subscriber(Default::default());
+                    guest.subscribe("c").expect("open");
+                    thread::yield_now();
+                    guest.unsubscribe("c");
+                    received += guest.try_iter().count();
+                }
+                received
+            })
+        };
+        let publishers = (0..2)
+            .map(|publisher| {
+                let engine = engine.clone();
+                let publish =
+                    move |number| engine.publish("c", format!("{publisher} {number}")).expect("short");
+                thread::spawn(move || (0..2).map(publish).sum::<usize>())
+            })
+            .collect();
+        let counted: usize = join(publishers).into_iter().sum();
+        let received = guest.join().expect("no panic");
+        let [first, second] = patterns.map(|pattern| pattern.try_iter().collect::<Vec<_>>());
+        assert_eq!(first, second);
+        assert_eq!((first.len(), counted), (4, 8 + received));
+    });
+}
+
+/// A subscriber that falls behind is taken out whole, also while it subscribes to more.
+#[test]
+fn a_disconnected_subscriber_leaves_nothing_behind() {
+    use larder::{SlowSubscriber, SubscriberOptions};
+    explore(|| {
+        let engine = engine();
+        let options = SubscriberOptions::new().capacity(1).when_full(SlowSubscriber::Disconnect);
+        let slow = Arc::new(engine.subscriber(options));
+        slow.subscribe("c").expect("open");
+        let publisher = {
+            let engine = engine.clone();
+            thread::spawn(move || (0..2).map(|_| engine.publish("c", "").expect("short")).sum::<usize>())
+        };
+        let subscribing = {
+            let slow = Arc::clone(&slow);
+            thread::spawn(move || drop(slow.psubscribe("x").and_then(|_| slow.ssubscribe("y"))))
+        };
+        assert_eq!(publisher.join().expect("no panic"), 2);
+        subscribing.join().expect("no panic");
+        assert!(slow.is_closed());
+        assert_eq!(
+            (engine.channels(None).len(), engine.pattern_count(), engine.shard_channels(None).len()),
+            (0, 0, 0)
+        );
+        assert_eq!(slow.iter().count(), 2, "a message and the gap");
+    });
+}

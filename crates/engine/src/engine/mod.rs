@@ -192,6 +192,7 @@ impl Engine {
     #[allow(clippy::missing_panics_doc, reason = "panicking is its purpose")]
     pub fn validate(&self) {
         self.core.validate();
+        self.core.pubsub.validate();
     }
 }
 

@@ -49,6 +49,7 @@ use crate::hash::{KeyHash, KeyHasher};
 use crate::local;
 use crate::memory::{Amounts, Budget, Kind as Bytes, MemoryUsage, RESOURCES, Resource};
 use crate::order::OrderedIndex;
+use crate::pubsub::PubSub;
 use crate::random::{Random, mix};
 use crate::removal::{Bag, Removal, RemovalCause};
 use crate::stats::{Counter, Counters, Operation};
@@ -88,6 +89,7 @@ pub(crate) struct Core {
     pub(crate) counters: Counters,
     pub(crate) freshness: Freshness,
     pub(crate) order: Option<OrderedIndex>,
+    pub(crate) pubsub: PubSub,
     bytes: Budget,
     entries: Budget,
     weight: Budget,
@@ -147,6 +149,7 @@ impl Core {
             counters: Counters::new(settings.measure_latency),
             freshness,
             order: settings.ordered_index.then(OrderedIndex::new),
+            pubsub: PubSub::new(mix(settings.seed)),
             map,
             names: Mutex::new(BTreeMap::new()),
             rotor: AtomicUsize::new(0),
