@@ -8,7 +8,10 @@
 //! `LARDER_HISTORIES` (default 500) is shared out between the tests, `LARDER_SEED` moves them. What promises no single moment is
 //! split into calls that do: MGET into reads.
 
-use larder::{EncodingLimits, Engine, ManualClock, OpError};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use larder::{Clock, EncodingLimits, Engine, ManualClock, OpError, UnixMillis};
 use larder_testkit::linear::Dice;
 
 #[path = "linearizable/planted.rs"]
@@ -62,10 +65,31 @@ fn element(result: Result<Option<u32>, OpError>) -> Ret {
     ret(result, |element| Ret::Elements(element.into_iter().collect()))
 }
 
-/// A fresh engine of few shards; in half of the histories its collections change their encoding after two elements.
+/// A clock that stands still and now and then lets another thread go on.
+///
+/// The engine reads it in every write, and in every read of what has a deadline, under the lock of a shard mostly. So calls are
+/// interrupted where it hurts, on a machine with one processor too.
+struct Stutter {
+    clock: ManualClock,
+    readings: AtomicU32,
+    /// Of so many readings one lets others go on; zero for none.
+    yields: u32,
+}
+
+impl Clock for Stutter {
+    fn now(&self) -> UnixMillis {
+        let reading = self.readings.fetch_add(1, Ordering::Relaxed);
+        if self.yields > 0 && reading.wrapping_mul(0x9e37_79b1).rotate_left(7) % self.yields == 0 {
+            std::thread::yield_now();
+        }
+        self.clock.now()
+    }
+}
+
+/// A fresh engine of few shards. In half of the histories collections change their encoding after two elements; in half
+/// of them, everything has a deadline, which never comes; in most of them the clock stutters.
 fn engine(seed: u64) -> Engine {
     let mut dice = Dice::new(seed ^ 0x656e_6769_6e65);
-    let builder = Engine::builder().shards(dice.pick(&[1, 2, 8])).seed(seed).clock(ManualClock::default());
     let mut limits = EncodingLimits::default();
     if dice.once_in(2) {
         limits.list_max_listpack_size = 2;
@@ -74,6 +98,15 @@ fn engine(seed: u64) -> Engine {
         limits.set_max_listpack_entries = 3;
         limits.zset_max_listpack_entries = 2;
         limits.stream_node_max_entries = 2;
+    }
+    let clock = Stutter {
+        clock: ManualClock::default(),
+        readings: AtomicU32::new(dice.below(1_000)),
+        yields: dice.pick(&[0, 1, 2, 2, 5]),
+    };
+    let mut builder = Engine::builder().shards(dice.pick(&[1, 2, 8])).seed(seed).clock(clock);
+    if dice.once_in(2) {
+        builder = builder.time_to_live(Duration::from_secs(3_600));
     }
     builder.encoding_limits(limits).build().expect("a valid configuration")
 }
