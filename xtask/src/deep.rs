@@ -10,11 +10,13 @@ use crate::step::{Outcome, Run, run};
 use crate::tools::{self, cargo, nightly_cargo};
 
 pub(crate) const HELP: &str = "\
-cargo xtask deep [asan|miri|model|differential|fuzz|stress|all] [--minutes N] [--commands N] [--seed S]
+cargo xtask deep [asan|miri|model|histories|differential|fuzz|stress|all] [--minutes N] [--commands N] [--seed S]
 
   asan     The whole suites of the engine and of the commands under AddressSanitizer (nightly)
   miri     The engine's unit tests under Miri, few cases each (nightly with the component miri)
   model    Every property test with many cases, again and again with new seeds, for N minutes
+  histories
+           10,000 concurrent histories of the engine, each checked for linearizability
   differential
            Millions of random commands, every reply held against redis-server's and valkey-server's
   fuzz     Each fuzz target for N minutes (nightly)
@@ -28,9 +30,11 @@ cargo xtask deep [asan|miri|model|differential|fuzz|stress|all] [--minutes N] [-
 What needs a missing toolchain is SKIPPED with the reason. The seed is handed on as PROPTEST_RNG_SEED,
 LARDER_SEED and LARDER_STRESS_SEED; a failing part prints the line that repeats it.";
 
-const PARTS: [&str; 6] = ["asan", "miri", "model", "differential", "fuzz", "stress"];
+const PARTS: [&str; 7] = ["asan", "miri", "model", "histories", "differential", "fuzz", "stress"];
 const MINUTES_DEFAULT: u64 = 5;
 const COMMANDS_DEFAULT: u64 = 3_000_000;
+/// Concurrent histories, of all families together.
+const HISTORIES: &str = "10000";
 /// How many interleavings each model tries.
 const INTERLEAVINGS: &str = "50000";
 /// Cases for each property in one round of `model`.
@@ -82,6 +86,7 @@ pub(crate) fn main(mut args: Args) -> Result<ExitCode, Usage> {
             }
             "miri" => steps.step("miri", miri),
             "model" => steps.step("model", || model(options)),
+            "histories" => steps.step("histories", || histories(options)),
             "stress" => steps.step("stress", || stress(options)),
             "differential" => {
                 steps.step("servers", servers::provide_all);
@@ -147,6 +152,12 @@ fn model(options: Options) -> Outcome {
         }
         seed = seed.wrapping_add(1);
     }
+}
+
+fn histories(options: Options) -> Outcome {
+    let mut command = cargo(["test", "--release", "-p", "larder", "--test", "linearizable"]);
+    command.args(["--", "--nocapture"]).env("LARDER_HISTORIES", HISTORIES);
+    run(command.env("LARDER_SEED", options.seed.to_string()))
 }
 
 /// Without a server its test says NOT RUN and passes; the step before this one has said so too.
