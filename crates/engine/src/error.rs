@@ -66,6 +66,12 @@ pub enum OpError {
         /// The group's name, cut to its first 64 bytes.
         group: Box<[u8]>,
     },
+    /// The stream whose group a blocked caller was reading is no more, or another type has taken its place (Redis:
+    /// `UNBLOCKED`).
+    StreamGone {
+        /// The key, cut to its first 64 bytes.
+        key: Box<[u8]>,
+    },
     /// Source and target of the operation are the same object.
     SameObject,
     /// An expiry lies outside the representable range (Redis: `ERR invalid expire time`).
@@ -163,6 +169,7 @@ impl fmt::Display for OpError {
             Self::NoSuchGroup { key, group } => {
                 write!(f, "key '{}' has no consumer group '{}'", key.escape_ascii(), group.escape_ascii())
             }
+            Self::StreamGone { key } => write!(f, "the stream '{}' is no more", key.escape_ascii()),
             Self::SameObject => f.write_str("source and destination objects are the same"),
             Self::InvalidExpiry => f.write_str("invalid expire time"),
             Self::OutOfRange { offset } => write!(f, "offset {offset} is out of range"),

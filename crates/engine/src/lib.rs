@@ -90,7 +90,7 @@ pub use engine::{
     PositionOptions, RandomEntries, RandomMembers, RegisterRun, Remaining, ScanOptions, ScanPage, ScoreEnd,
     ScoredMembers, ScoredPage, Set, SetMembers, SetOptions, SetOutcome, SetPage, SortOptions, SortedSet,
     Stream, StreamDetails, StreamEntries, StreamGroup, StreamInfo, StreamMeta, Ticket, Trim, Ttl, Tx,
-    ValueType,
+    ValueType, Waiter, Watch,
 };
 pub use error::{ConfigError, LENGTH_BYTES_MAX, LoadError, OpError};
 pub use eviction::{Admission, Policy};

@@ -4,6 +4,7 @@
 //! lock: a removed entry goes into the bag, and the bag is emptied after the lock is released.
 
 use crate::keyspace::blob::{Blob, BlobRef, ValueRef};
+use crate::keyspace::interest::Ready;
 
 /// Why an entry went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,11 +64,12 @@ pub(crate) struct Dead {
     pub(crate) database: u16,
 }
 
-/// Entries that leave in one operation; most leave at most one.
+/// Entries that leave in one operation; most leave at most one. And the keys for which somebody waits and something came.
 #[derive(Debug, Default)]
 pub(crate) struct Bag {
     first: Option<Dead>,
     more: Vec<Dead>,
+    ready: Vec<Ready>,
 }
 
 impl Bag {
@@ -87,6 +89,23 @@ impl Bag {
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.first.is_none()
+    }
+
+    /// Notes a key for which somebody waits.
+    pub(crate) fn ready(&mut self, ready: Ready) {
+        let again = |other: &Ready| other.key == ready.key && other.engine.db == ready.engine.db;
+        if !self.ready.last().is_some_and(again) {
+            self.ready.push(ready);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    pub(crate) fn take_ready(&mut self) -> Vec<Ready> {
+        std::mem::take(&mut self.ready)
     }
 
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = Dead> {

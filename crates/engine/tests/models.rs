@@ -272,3 +272,72 @@ fn a_disconnected_subscriber_leaves_nothing_behind() {
         assert_eq!(slow.iter().count(), 2, "a message and the gap");
     });
 }
+
+/// Two that wait, one that gives up, two that push: whoever waits to the end is served, and nothing is lost or doubled.
+#[test]
+fn blocked_callers_are_served_once_each_and_cancelling_loses_nothing() {
+    use larder::End;
+    explore(|| {
+        let engine = engine();
+        let quitter = engine.list::<u32>("k").pop_async(End::Head);
+        let waits = |engine: Engine| {
+            thread::spawn(move || engine.list::<u32>("k").pop_blocking(End::Head, None).expect("a list"))
+        };
+        let first = waits(engine.clone());
+        let pushes = |engine: Engine, element| {
+            thread::spawn(move || drop(engine.list::<u32>("k").push_back(element).expect("a list")))
+        };
+        let (one, two) = (pushes(engine.clone(), 1), pushes(engine.clone(), 2));
+        let gives_up = thread::spawn(move || drop(quitter));
+        join(vec![one, two, gives_up]);
+        let served = first.join().expect("no panic").expect("without a timeout something comes");
+        let rest = engine.list::<u32>("k").range(0, -1).expect("a list");
+        let mut all = [vec![served], rest].concat();
+        all.sort_unstable();
+        assert_eq!(all, [1, 2]);
+    });
+}
+
+/// A move passes on to one that waits for the target, while somebody waits for both keys.
+#[test]
+fn moves_and_callers_with_several_keys_meet() {
+    use larder::End;
+    explore(|| {
+        let engine = engine();
+        let mover = engine.clone();
+        let mover = thread::spawn(move || {
+            mover.list::<u32>("a").move_blocking("d", End::Head, End::Tail, None).expect("lists")
+        });
+        let either = engine.clone();
+        let either = thread::spawn(move || {
+            either.pop_from_lists_blocking::<u32, _>(&["d", "a"], End::Head, 1, None).expect("lists")
+        });
+        let pushes = |key: &'static str, element| {
+            let engine = engine.clone();
+            thread::spawn(move || drop(engine.list::<u32>(key).push_back(element).expect("a list")))
+        };
+        join(vec![pushes("a", 1), pushes("d", 2), pushes("a", 3)]);
+        let moved = mover.join().expect("no panic").expect("something came");
+        let (_, popped) = either.join().expect("no panic").expect("something came");
+        let mut all = popped.clone();
+        for key in ["a", "d"] {
+            all.extend(engine.list::<u32>(key).range(0, -1).expect("a list"));
+        }
+        all.sort_unstable();
+        assert_eq!(all, [1, 2, 3], "moved {moved}, popped {popped:?}");
+    });
+}
+
+/// A watch that began before a write sees it; one that began after it does not.
+#[test]
+fn a_watch_sees_every_write_after_it() {
+    explore(|| {
+        let engine = engine();
+        let writer = engine.clone();
+        let writer = thread::spawn(move || writer.incr("k").expect("an integer"));
+        let watch = engine.watch(&["k"]).expect("a key");
+        let before = engine.get("k").expect("readable").is_some();
+        writer.join().expect("no panic");
+        assert!(before || watch.is_changed(), "what was not there yet came after the watch began");
+    });
+}

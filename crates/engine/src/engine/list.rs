@@ -51,7 +51,7 @@ const COPIED_MAX: usize = 128;
 /// # Ok::<(), larder::OpError>(())
 /// ```
 pub struct List<T = Bytes, P = Owned> {
-    place: P,
+    pub(super) place: P,
     element: PhantomData<fn() -> T>,
 }
 

@@ -17,6 +17,7 @@
 //! list.rs     lists                      set.rs     sets
 //! sort.rs     SORT
 //! copies.rs   tokens, insert_if, invalidation, pins: what a tier in front of a remote needs
+//! wait/       blocked callers: BLPOP, XREAD BLOCK ..   watch.rs   WATCH
 //! service.rs  limits, statistics, maintenance
 //! ```
 //! An operation parses nothing and knows no wire: it checks, reserves, changes and tells what it did.
@@ -46,6 +47,8 @@ pub(crate) mod store;
 mod stream;
 mod strings;
 mod transaction;
+pub(crate) mod wait;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -76,6 +79,8 @@ pub use stream::{
     StreamDetails, StreamEntries, StreamGroup, StreamInfo, StreamMeta, Trim,
 };
 pub use transaction::{Pipeline, PipelineResults, Ticket, Tx};
+pub use wait::Waiter;
+pub use watch::Watch;
 
 use crate::config::{Builder, Settings};
 use crate::error::{LENGTH_BYTES_MAX, OpError};

@@ -6,6 +6,7 @@ use crate::collections::string::long_double::{FloatSumError, add_texts};
 use crate::collections::string::number::parse_i64;
 use crate::error::OpError;
 use crate::keyspace::blob::{Blob, Content, Draft, ValueRef};
+use crate::keyspace::interest::Touch;
 use crate::keyspace::write::Announce;
 use crate::stats::Counter;
 use crate::value::Value;
@@ -104,7 +105,7 @@ impl Engine {
                     if write.core.is_recording() {
                         write.record_entry(hash, key);
                     }
-                    write.detach_flights(key);
+                    write.touched(key, Touch::Changed);
                     write.touch(hash, key);
                     write.core.counters.add(Counter::Updates, 1);
                     return Ok(Some(sum));

@@ -54,7 +54,7 @@ const STREAM_BYTES: usize = 512;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Stream<P = Owned> {
-    place: P,
+    pub(super) place: P,
 }
 
 /// Tells a change of the stream.
@@ -206,6 +206,7 @@ impl<P: Place> Stream<P> {
             let (body, rules, _) = change.parts();
             body.add(id, &fields, rules);
             emit(change, || StreamDelta::Add { id, fields: fields.clone() });
+            change.wake_readers();
             let dropped = options.trim.map(|trim| trim_body(change, trim).1);
             Ok((id, dropped))
         })?;

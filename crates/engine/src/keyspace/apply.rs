@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::blob::{Blob, BlobRef, Content, Draft, ValueRef};
 use super::collect::wake_of;
+use super::interest::Touch;
 use super::rope::{DENSE_BYTES_MAX, Rope};
 use super::shard::Cost;
 use super::write::{Announce, ShardWrite};
@@ -129,7 +130,7 @@ impl ShardWrite<'_> {
         }
         self.exchange_entry(before, after);
         self.follow_wake(hash, was, wake);
-        self.detach_flights(key);
+        self.touched(key, Touch::Grown);
         if self.core.is_recording() {
             self.record(key, delta.clone());
         }

@@ -13,10 +13,10 @@
 use std::cell::Cell;
 
 use super::blob::{Blob, BlobRef, Content, Draft, ValueRef};
+use super::interest::Touch;
 use super::shard::ShardState;
 use super::write::{Announce, Existing, ShardWrite};
 use super::{Core, Refusal};
-use crate::SetOptions;
 use crate::collections::rules::Rules;
 use crate::collections::{Body, Held};
 use crate::effect::Delta;
@@ -27,6 +27,7 @@ use crate::memory::{Amounts, Kind as Bytes};
 use crate::random::Random;
 use crate::removal::RemovalCause;
 use crate::stats::Counter;
+use crate::{SetOptions, ValueType};
 
 /// What a change does when the key does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +69,7 @@ pub(crate) struct Change<'a, B> {
     random: &'a mut Random,
     deltas: Option<Vec<Delta>>,
     changed: bool,
+    grown: bool,
 }
 
 impl<B> Change<'_, B> {
@@ -96,6 +98,13 @@ impl<B> Change<'_, B> {
         }
     }
 
+    /// Says that the stream got what those who read it may wait for: an entry, or the end of a group. A change of any other
+    /// collection may be that by itself.
+    #[inline]
+    pub(crate) fn wake_readers(&mut self) {
+        self.grown = true;
+    }
+
     /// Whether deltas are recorded, for changes that would have to work to know theirs.
     pub(crate) fn is_recorded(&self) -> bool {
         self.deltas.is_some()
@@ -106,6 +115,7 @@ impl<B> Change<'_, B> {
 struct Outcome<R> {
     result: Result<R, OpError>,
     changed: bool,
+    touch: Touch,
     vacant: bool,
     deltas: Option<Vec<Delta>>,
     now_ms: Option<u64>,
@@ -186,7 +196,8 @@ impl ShardWrite<'_> {
             let body = B::of_mut(&mut held.body)?;
             let (before, was) = (body.charged(model), body.next_deadline_ms());
             let deltas = core.is_recording().then(Vec::new);
-            let outcome = run(Change { body, rules, core, now_ms, random, deltas, changed: false }, f);
+            let outcome =
+                run(Change { body, rules, core, now_ms, random, deltas, changed: false, grown: false }, f);
             let body = B::of(&held.body)?;
             let sums = ((before, body.charged(model)), (was, body.next_deadline_ms()));
             if outcome.changed {
@@ -217,7 +228,7 @@ impl ShardWrite<'_> {
             if idles {
                 self.touch(hash, key);
             }
-            self.detach_flights(key);
+            self.touched(key, outcome.touch);
             core.counters.add(Counter::Updates, 1);
             self.record_all(key, outcome.deltas);
             if outcome.vacant {
@@ -278,7 +289,8 @@ impl ShardWrite<'_> {
         let mut body = B::empty(rules);
         let deltas = core.is_recording().then(Vec::new);
         let now_ms = Cell::new(self.now_ms);
-        let change = Change { body: &mut body, rules, core, now_ms, random, deltas, changed: false };
+        let change =
+            Change { body: &mut body, rules, core, now_ms, random, deltas, changed: false, grown: false };
         let outcome = run(change, &mut f);
         self.now_ms = outcome.now_ms;
         if outcome.result.is_ok() && outcome.changed && !outcome.vacant {
@@ -309,6 +321,7 @@ fn run<B: Body, R>(
     Outcome {
         result,
         changed: change.changed,
+        touch: if change.grown || B::TYPE != ValueType::Stream { Touch::Grown } else { Touch::Changed },
         vacant: change.body.is_vacant(),
         deltas: change.deltas,
         now_ms: change.now_ms.get(),
@@ -322,7 +335,7 @@ pub(crate) fn body_of<'a, B: Body>(blob: BlobRef<'a>, key: &[u8]) -> Result<&'a 
             Some(body) => return Ok(body),
             None => held.body.value_type(),
         },
-        _ => crate::ValueType::String,
+        _ => ValueType::String,
     };
     Err(OpError::wrong_type(key, B::TYPE, found))
 }

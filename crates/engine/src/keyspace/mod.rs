@@ -18,6 +18,7 @@ mod evict;
 mod grave;
 mod held;
 pub(crate) mod index;
+pub(crate) mod interest;
 pub(crate) mod meta;
 mod record;
 mod room;
@@ -37,12 +38,14 @@ use std::collections::BTreeMap;
 
 use self::blob::BlobRef;
 use self::grave::Grave;
+use self::interest::Told;
 use self::meta::Freshness;
 use self::shard::{Shard, ShardState};
 use self::write::ShardWrite;
 use crate::collections::rules::{EncodingLimits, Rules};
 use crate::config::{Settings, TimeSource};
 use crate::effect::{Delta, Effect};
+use crate::engine::wait;
 use crate::error::OpError;
 use crate::eviction::Policy;
 use crate::hash::{KeyHash, KeyHasher};
@@ -107,6 +110,8 @@ pub(crate) struct Core {
     /// The rules that every shard has a copy of.
     rules: RwLock<Rules>,
     seconds: AtomicU64,
+    /// Callers that are blocked.
+    pub(crate) waiting: AtomicUsize,
     fixed_bytes: u64,
 }
 
@@ -159,6 +164,7 @@ impl Core {
             grave: Grave::default(),
             rules: RwLock::new(rules),
             seconds: AtomicU64::new(now_ms / 1_000),
+            waiting: AtomicUsize::new(0),
             fixed_bytes,
             shards,
             settings,
@@ -294,22 +300,21 @@ impl Core {
     pub(crate) fn swap_databases(&self, a: u16, b: u16) -> Result<(), OpError> {
         self.check_database(a)?;
         self.check_database(b)?;
-        let locks: Vec<_> = if local::in_section() {
-            self.swap_held(a, b)?;
-            Vec::new()
-        } else {
-            let locks = self.shards.iter().map(|shard| shard.state.write()).collect();
-            self.exchange_databases(a, b);
-            locks
-        };
-        if self.is_recording() && a != b {
-            self.record_here(Effect {
-                database: a,
-                key: Box::default(),
-                delta: Delta::SwapDatabases { with: b },
-            });
+        if local::in_section() {
+            return self.swap_held(a, b);
         }
+        let locks: Vec<_> = self.shards.iter().map(|shard| shard.state.write()).collect();
+        if self.is_recording() && a != b {
+            self.record(Effect { database: a, key: Box::default(), delta: Delta::SwapDatabases { with: b } });
+        }
+        let mut told = Told::default();
+        if a != b {
+            locks.iter().for_each(|state| state.tell_swapped(self, [a, b], &mut told));
+        }
+        self.exchange_databases(a, b);
+        told.mark();
         drop(locks);
+        wait::serve(told.take_ready());
         Ok(())
     }
 
@@ -760,10 +765,10 @@ impl Core {
         }
     }
 
-    /// Announces and drops what left, outside every lock.
+    /// Announces and drops what left, outside every lock, and serves those who waited for what came.
     #[inline]
     pub(crate) fn bury(&self, bag: Bag) {
-        if !bag.is_empty() {
+        if !bag.is_empty() || bag.is_ready() {
             self.bury_all(bag);
         }
     }
@@ -779,6 +784,7 @@ impl Core {
             }
             self.inter(&mut dead.blob);
         }
+        wait::serve(bag.take_ready());
     }
 
     // ---- whole engine
@@ -814,6 +820,7 @@ impl Core {
             });
         }
         used[0] += self.fixed_bytes + self.grave.bytes();
+        wait::validate(self);
         for (resource, used) in RESOURCES.into_iter().zip(used) {
             assert!(used <= self.budget(resource).granted(), "{resource:?}: used {used} is granted");
         }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Section = guards of its shards, ascending | declared keys | a bag a shard | Log
-//! Log     = saved entries, as they were at their first change | effects | database swaps | keys that were touched
+//! Log     = saved entries, as they were at their first change | effects | database swaps | who is to be told
 //! commit:    effects out, interested parties told -> unlock -> bags buried      (events, blocked callers, dropped values)
 //! roll back: saved entries in, effects forgotten  -> unlock -> bags buried, nothing announced but evictions and expiry
 //! ```
@@ -19,11 +19,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use hashbrown::HashTable;
 
 use super::blob::{Blob, BlobRef};
+use super::interest::Told;
 use super::shard::ShardState;
 use super::write::ShardWrite;
 use super::{Core, Refusal, held};
-use crate::effect::Effect;
+use crate::effect::{Delta, Effect};
 use crate::engine::store::redraft;
+use crate::engine::wait;
 use crate::error::{OpError, shown};
 use crate::hash::KeyHash;
 use crate::local;
@@ -75,6 +77,8 @@ pub(crate) struct Log {
     saved: HashTable<Saved>,
     effects: Vec<Effect>,
     swaps: Vec<(u16, u16)>,
+    /// Who hears of it at the commit.
+    pub(super) told: Told,
     /// Whether the section can go back.
     saves: bool,
 }
@@ -152,12 +156,14 @@ impl<'e> Section<'e> {
     pub(crate) fn commit(mut self) {
         let mut log = self.log.take();
         self.core.commit(std::mem::take(&mut log.effects));
+        log.told.mark();
         for saved in log.saved.drain() {
             if let Entry::Present { blob, .. } = saved.entry {
                 self.bags[0].push(Dead { blob, cause: None, database: saved.db });
             }
         }
         self.unlock();
+        wait::serve(log.told.take_ready());
     }
 
     /// Puts everything back that was changed, and unlocks.
@@ -341,20 +347,20 @@ impl Core {
             if section.shards.len() < self.shards.len() {
                 return Err(OpError::NeedsExclusive);
             }
-            section.log.borrow_mut().swaps.push((a, b));
+            if a == b {
+                return Ok(());
+            }
+            let log = &mut *section.log.borrow_mut();
+            section.states.iter().for_each(|state| state.tell_swapped(self, [a, b], &mut log.told));
+            if self.is_recording() {
+                let delta = Delta::SwapDatabases { with: b };
+                log.record(Effect { database: a, key: Box::default(), delta });
+            }
+            log.swaps.push((a, b));
             self.exchange_databases(a, b);
             Ok(())
         });
         swapped.expect("I1: a door inside a section is entered once at a time")
-    }
-
-    /// Records an effect of no key in the section of this thread, or at once.
-    pub(super) fn record_here(&self, effect: Effect) {
-        let mut effect = Some(effect);
-        if local::in_section() {
-            held::with(|section| section.log.borrow_mut().effects.extend(effect.take()));
-        }
-        effect.into_iter().for_each(|effect| self.record(effect));
     }
 }
 

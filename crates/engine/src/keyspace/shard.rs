@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 
 use super::blob::{BlobRef, Idle, Kind, ValueRef};
 use super::index::{ShardIndex, Whereabouts};
+use super::interest::Interest;
 use crate::clock::UnixMillis;
 use crate::collections::Held;
 #[cfg(any(test, fuzzing))]
@@ -25,7 +26,7 @@ use crate::expiry::{ExpiryWheel, Timer};
 use crate::hash::KeyHash;
 use crate::memory::{AllocatorModel, Amounts, KINDS, Kind as Bytes, Ledger};
 use crate::random::Random;
-use crate::sync::RwLock;
+use crate::sync::{Mutex, RwLock};
 use crate::typed::FlightEntry;
 
 /// What one entry costs.
@@ -138,6 +139,7 @@ pub(crate) struct ShardState {
     limits_had: LimitsHad,
     pub(super) pins: BTreeMap<(u16, Box<[u8]>), u32>,
     pub(crate) flights: Vec<FlightEntry>,
+    pub(crate) interest: Interest,
     /// Where the sweep for invalidated copies goes on: database and kept hash bits.
     pub(super) dead_sweep: Option<(u16, u64)>,
     /// The invalidation clock when that sweep began, and when the last one that is complete did.
@@ -167,6 +169,7 @@ impl ShardState {
             limits_had: LimitsHad::only(rules.limits),
             pins: BTreeMap::new(),
             flights: Vec::new(),
+            interest: Interest::default(),
             dead_sweep: None,
             sweep_began_at: 0,
             swept_at: 0,
@@ -295,6 +298,7 @@ impl ShardState {
                 }
             }
         }
+        self.interest.validate();
         let accounts = &self.accounts;
         assert_eq!(accounts.kind(Bytes::Blobs), cost.blob, "I1: blobs");
         assert_eq!(accounts.kind(Bytes::Objects), cost.object, "I1: objects");
@@ -314,13 +318,20 @@ impl ShardState {
 #[derive(Debug)]
 pub(crate) struct Shard {
     pub(crate) state: RwLock<ShardState>,
+    /// Held by the one thread that serves those who wait for this shard's keys; never taken with a shard's lock held.
+    pub(crate) serving: Mutex<()>,
     control: AtomicUsize,
     mask: AtomicUsize,
 }
 
 impl Shard {
     pub(crate) fn new(state: ShardState) -> Self {
-        Self { state: RwLock::new(state), control: AtomicUsize::new(0), mask: AtomicUsize::new(0) }
+        Self {
+            state: RwLock::new(state),
+            serving: Mutex::new(()),
+            control: AtomicUsize::new(0),
+            mask: AtomicUsize::new(0),
+        }
     }
 
     /// Where the table of database 0 lay when it last grew: a hint for prefetching.

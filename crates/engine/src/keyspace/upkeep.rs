@@ -5,6 +5,7 @@
 
 use super::blob::BlobRef;
 use super::collect::wake_of;
+use super::interest::Touch;
 use super::shard::{Cost, ShardState};
 use super::write::ShardWrite;
 use crate::expiry::{Timer, Verdict};
@@ -144,6 +145,7 @@ impl ShardWrite<'_> {
         // The timer was dropped as it was met, so the rest needs one of its own.
         self.follow_wake(hash, was, None);
         self.follow_wake(hash, None, wake);
+        self.touched(&key, Touch::Changed);
         for delta in deltas.into_iter().flatten() {
             self.record_by_itself(timer.db(), &key, delta);
         }

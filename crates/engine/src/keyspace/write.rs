@@ -10,6 +10,7 @@ use std::cell::RefCell;
 use super::Core;
 use super::blob::{Blob, BlobRef, Kind as BlobKind};
 use super::collect::wake_of;
+use super::interest::Touch;
 use super::section::{Declared, Log};
 use super::shard::{Cost, Kept, ShardState};
 use crate::clock::UnixMillis;
@@ -132,7 +133,8 @@ impl<'a> ShardWrite<'a> {
     pub(crate) fn replace_plain(&mut self, hash: KeyHash, blob: &mut Option<Blob>) -> bool {
         let (core, db) = (self.core, self.db);
         let Some(new) = blob.as_ref().map(Blob::get).filter(|new| new.is_plain()) else { return false };
-        if !self.state.flights.is_empty() || core.is_recording() || self.log.is_some() {
+        let told = !self.state.flights.is_empty() || !self.state.interest.is_empty();
+        if told || core.is_recording() || self.log.is_some() {
             return false;
         }
         let ShardState { first, others, accounts, clock, .. } = &mut *self.state;
@@ -190,8 +192,18 @@ impl<'a> ShardWrite<'a> {
         if self.core.is_recording() {
             self.record_put(hash, blob.get(), announce, deltas);
         }
-        self.detach_flights(blob.get().key());
         let db = self.db;
+        let old = self.state.table(db).and_then(|table| table.find(hash, blob.get().key()));
+        let touch = match (announce, old) {
+            (Announce::Replaced, _) => Some(Touch::Put),
+            (_, Some(old)) if old.deadline_ms() != blob.get().deadline_ms() => Some(Touch::Deadline),
+            // The same value in another form.
+            _ => None,
+        };
+        match touch {
+            Some(touch) => self.touched(blob.get().key(), touch),
+            None => self.detach_flights(blob.get().key()),
+        }
         let old = self.state.table(db).and_then(|table| table.find(hash, blob.get().key()));
         if let Some(old) = old {
             let old_deadline = old.deadline_ms();
@@ -376,7 +388,7 @@ impl<'a> ShardWrite<'a> {
         self.dirty = true;
         let (core, model) = (self.core, self.core.settings.model);
         let cost = Cost::of(blob, model);
-        self.detach_flights_in(db, blob.key());
+        self.touched_in(db, blob.key(), Touch::Removed);
         if blob.in_ring() {
             self.state.ring.cost -= cost.bytes();
             self.state.ring.entries -= 1;
@@ -411,6 +423,7 @@ impl<'a> ShardWrite<'a> {
         let blob = self.state.find(self.db, hash, key)?;
         let old = blob.deadline_ms()?;
         blob.set_deadline_ms(deadline_ms);
+        self.touched(key, Touch::Deadline);
         if self.core.is_recording() {
             self.record(key, Delta::Deadline(Some(UnixMillis(deadline_ms))));
         }
@@ -429,7 +442,7 @@ impl<'a> ShardWrite<'a> {
         change: impl FnOnce(&mut super::rope::Rope) -> R,
     ) -> Option<R> {
         self.save(hash, key);
-        self.detach_flights(key);
+        self.touched(key, Touch::Changed);
         let (db, model) = (self.db, self.core.settings.model);
         let slot = self.state.table_mut(db)?.find_mut(hash, key)?;
         let before = Cost::of(slot.blob(), model);

@@ -133,8 +133,8 @@ impl GroupReadOptions {
 /// ```
 #[derive(Debug, Clone)]
 pub struct StreamGroup<'a, P> {
-    pub(super) place: &'a P,
-    pub(super) name: Key<'a>,
+    pub(in crate::engine) place: &'a P,
+    pub(in crate::engine) name: Key<'a>,
 }
 
 impl<P: Place> Stream<P> {
@@ -283,6 +283,7 @@ impl<P: Place> StreamGroup<'_, P> {
                 let removed = change.body.remove_group(name);
                 if removed.is_some() {
                     emit(change, || StreamDelta::GroupRemove { group: name.into() });
+                    change.wake_readers();
                 }
                 Ok(removed)
             })?;

@@ -1,0 +1,222 @@
+//! A blocked caller: what it asks for, and what came of it.
+//!
+//! ```text
+//! Waiting --attempt--> Landed(result) --take--> Over
+//!         `--retire-----------------------------^
+//! ```
+//! Invariants: I1: while it is Waiting it is listed under all of its keys, but for the moment in which it is listed. I2: who
+//! turns Waiting into anything else takes it off the lists; that is one thread. I3: an attempt runs with the state locked, so
+//! whoever retires a waiter waits for an attempt under way.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::request::{Delivery, Kind, Request};
+use super::serve;
+use crate::engine::Engine;
+use crate::error::OpError;
+use crate::hash::KeyHash;
+use crate::keyspace::interest::Ready;
+use crate::sync::{Event, Mutex};
+
+/// The tickets of all engines: their order is all that matters.
+static TICKETS: AtomicU64 = AtomicU64::new(1);
+
+/// What became of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Served {
+    /// The waiter has its result.
+    Done,
+    /// There was nothing for it.
+    Nothing,
+    /// It does not wait any more.
+    Over,
+}
+
+#[derive(Debug)]
+enum State {
+    Waiting,
+    Landed(Result<Delivery, OpError>),
+    Over,
+}
+
+/// A blocked caller.
+#[derive(Debug)]
+pub(crate) struct Blocked {
+    ticket: u64,
+    engine: Engine,
+    keys: Box<[Box<[u8]>]>,
+    request: Request,
+    state: Mutex<State>,
+    pub(super) landed: Event,
+}
+
+impl Blocked {
+    pub(super) fn new<K: AsRef<[u8]>>(engine: &Engine, keys: &[K], request: Request) -> Self {
+        Self {
+            ticket: TICKETS.fetch_add(1, Ordering::Relaxed),
+            engine: engine.clone(),
+            keys: keys.iter().map(|key| key.as_ref().into()).collect(),
+            request,
+            state: Mutex::new(State::Waiting),
+            landed: Event::new(),
+        }
+    }
+
+    pub(crate) fn ticket(&self) -> u64 {
+        self.ticket
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(crate) fn keys(&self) -> &[Box<[u8]>] {
+        &self.keys
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.request.kind()
+    }
+
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(*self.state.lock(), State::Waiting)
+    }
+
+    fn hashes(&self) -> Vec<KeyHash> {
+        self.keys.iter().map(|key| self.engine.core.hash(key)).collect()
+    }
+
+    /// The caller's first look: a result at once, or a place in the queues.
+    pub(super) fn begin(self: &Arc<Self>) {
+        let result = match self.look() {
+            Ok(Some(delivery)) => Ok(delivery),
+            Ok(None) => return,
+            Err(error) => Err(error),
+        };
+        *self.state.lock() = State::Landed(result);
+    }
+
+    fn look(self: &Arc<Self>) -> Result<Option<Delivery>, OpError> {
+        if self.keys.is_empty() {
+            return Err(OpError::InvalidArgument("there is no key to wait for"));
+        }
+        // Whoever takes something lets those go first who wait for it already.
+        if !(self.kind().takes() && any_waits(&self.engine, &self.keys, self.kind())?) {
+            if let Some(delivery) = self.request.try_all(&self.engine, &self.keys)? {
+                return Ok(Some(delivery));
+            }
+        }
+        let ready = self.enlist()?;
+        serve(ready);
+        Ok(None)
+    }
+
+    /// Puts the waiter into the queues of its keys, all locked; returns those that have something for it already.
+    fn enlist(self: &Arc<Self>) -> Result<Vec<Ready>, OpError> {
+        let (engine, core) = (&self.engine, &*self.engine.core);
+        let hashes = self.hashes();
+        let shards = engine.shards_of(&hashes);
+        let at_of =
+            |hash| shards.binary_search(&core.shard_of(hash)).expect("I1: the shard of every key is locked");
+        core.waiting.fetch_add(1, Ordering::Relaxed);
+        let listed = core.write_many(engine.db, &shards, |writes| {
+            let mut ready = Vec::new();
+            for (index, (key, &hash)) in self.keys.iter().zip(&hashes).enumerate() {
+                if self.request.is_ready(&mut writes[at_of(hash)], hash, (index, key))? {
+                    let only = Some(self.kind());
+                    ready.push(Ready { engine: engine.clone(), key: key.clone(), only });
+                    if self.kind().takes() {
+                        break;
+                    }
+                }
+            }
+            for (key, &hash) in self.keys.iter().zip(&hashes) {
+                writes[at_of(hash)].state().interest.enlist(hash, engine.db, key, self);
+            }
+            Ok(ready)
+        });
+        if listed.is_err() {
+            core.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+        listed
+    }
+
+    /// Tries to get what came under one of its keys.
+    pub(super) fn attempt(&self, key: &[u8]) -> Served {
+        let mut state = self.state.lock();
+        if !matches!(*state, State::Waiting) {
+            return Served::Over;
+        }
+        let Some(index) = self.keys.iter().position(|own| **own == *key) else { return Served::Nothing };
+        // An attempt runs removal listeners, on the thread of somebody who has nothing to do with them.
+        let tried = catch_unwind(AssertUnwindSafe(|| self.request.try_key(&self.engine, (index, key))));
+        let result = match tried {
+            Ok(Ok(None)) => return Served::Nothing,
+            Ok(Ok(Some(delivery))) => Ok(delivery),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(OpError::Poisoned),
+        };
+        *state = State::Landed(result);
+        Served::Done
+    }
+
+    /// Takes the result, if it is there.
+    pub(super) fn take(&self) -> Option<Result<Delivery, OpError>> {
+        let mut state = self.state.lock();
+        match std::mem::replace(&mut *state, State::Over) {
+            State::Landed(result) => Some(result),
+            other => {
+                *state = other;
+                None
+            }
+        }
+    }
+
+    /// Waits no more; a result that is there stays to be taken.
+    pub(super) fn retire(&self) {
+        let mut state = self.state.lock();
+        if matches!(*state, State::Waiting) {
+            *state = State::Over;
+            drop(state);
+            self.leave();
+        }
+    }
+
+    /// Takes the waiter off the lists of its keys.
+    pub(super) fn leave(&self) {
+        let (db, core) = (self.engine.db, &*self.engine.core);
+        for key in &self.keys {
+            // Of a poisoned shard nobody reads the lists any more.
+            let _ = core.write(db, key, |write, hash| {
+                write.state().interest.delist(hash, db, key, self);
+                Ok(())
+            });
+        }
+        core.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Puts back what nobody took.
+    pub(super) fn give_back(&self, delivery: Delivery) {
+        // The key may hold another type by now, or its shard be poisoned: then there is no place for it.
+        let _ = self.request.give_back(&self.engine, &self.keys, delivery);
+    }
+}
+
+/// Whether callers of a kind wait for any of these keys.
+pub(super) fn any_waits<K: AsRef<[u8]>>(engine: &Engine, keys: &[K], kind: Kind) -> Result<bool, OpError> {
+    let (db, core) = (engine.db, &*engine.core);
+    if core.waiting.load(Ordering::Relaxed) == 0 {
+        return Ok(false);
+    }
+    for key in keys {
+        let key = key.as_ref();
+        let queued =
+            core.write(db, key, |write, hash| Ok(write.state().interest.queued(hash, db, key, kind)))?;
+        if queued > 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
