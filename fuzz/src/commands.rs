@@ -163,7 +163,7 @@ impl Driver {
 
     fn execute(&mut self, words: &[Vec<u8>]) {
         let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-        execute(&self.engine, &mut self.session, &words, &mut self.tree);
+        execute(&self.engine, &mut self.session, &words, &mut self.tree).time_out(&mut self.tree);
         assert!(!self.tree.is_open(), "C1: a reply is not complete");
         assert_eq!(self.tree.take().len(), 1, "C1: one reply a line");
     }

@@ -7,7 +7,7 @@
 //! larder> help zadd
 //! ```
 //! Words are quoted as in redis-cli, and replies are shown as redis-cli shows them; with input from a pipe it prints exactly
-//! what `redis-cli --no-raw` prints. A number before a command repeats it. `quit`, `exit` and the end of the input end it.
+//! what `redis-cli --no-raw` prints. A command that waits does so until its time is over. A number before a command repeats it. `quit`, `exit` and the end of the input end it.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -80,7 +80,8 @@ impl Repl {
         let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
         for _ in 0..times {
             let start = Instant::now();
-            let _ = execute(&self.engine, &mut self.session, &words, &mut self.tree);
+            // Nobody else is there to push anything, but time passes.
+            execute(&self.engine, &mut self.session, &words, &mut self.tree).wait(&mut self.tree);
             let taken = start.elapsed();
             for reply in self.tree.take() {
                 output.write_all(&shown(&words, &reply))?;

@@ -1,6 +1,7 @@
 //! The words of a command, and reading numbers out of them as Redis does.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use crate::error::CommandError;
 
@@ -77,6 +78,22 @@ impl<'a> Args<'a> {
     /// `ERR value is not a valid float`; `ERR syntax error` if the word is not there.
     pub fn float(&self, index: usize) -> Result<f64, CommandError> {
         parse_float(self.bytes(index)?).ok_or_else(CommandError::not_a_float)
+    }
+
+    /// Returns a word as the time that a command waits, in seconds; `None` for ever.
+    ///
+    /// # Errors
+    /// `ERR timeout is not a float or out of range`, `ERR timeout is negative`; `ERR syntax error` if the word is not there.
+    pub fn timeout(&self, index: usize) -> Result<Option<Duration>, CommandError> {
+        let seconds = parse_float(self.bytes(index)?);
+        let seconds =
+            seconds.ok_or_else(|| CommandError::new("ERR timeout is not a float or out of range"))?;
+        let span_ms = (seconds * 1_000.0).ceil();
+        // What does not fit into 64 bits is negative to Redis.
+        if span_ms < 0.0 || span_ms >= 9_223_372_036_854_775_808.0 {
+            return Err(CommandError::new("ERR timeout is negative"));
+        }
+        Ok(Some(Duration::from_secs_f64(span_ms / 1_000.0)).filter(|span| !span.is_zero()))
     }
 
     /// Returns whether there is a word and it is this one, in any case.

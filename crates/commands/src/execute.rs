@@ -3,6 +3,7 @@
 use larder::Engine;
 
 use crate::args::Args;
+use crate::blocked::Blocked;
 use crate::error::CommandError;
 use crate::reply::ReplySink;
 use crate::session::Session;
@@ -13,11 +14,35 @@ use crate::table;
 const QUOTED_BYTES: usize = 128;
 
 /// How a command ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum Outcome {
     /// The reply is complete.
     Done,
+    /// There is nothing to reply yet: the command waits.
+    Blocked(Blocked),
+}
+
+impl Outcome {
+    /// Returns whether the reply is complete.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        matches!(self, Self::Done)
+    }
+
+    /// Blocks the thread until the reply is complete, at the latest when the command's time is over.
+    pub fn wait(self, sink: &mut dyn ReplySink) {
+        if let Self::Blocked(blocked) = self {
+            blocked.wait(sink);
+        }
+    }
+
+    /// Completes the reply at once: a command that waits is told that its time is over.
+    pub fn time_out(self, sink: &mut dyn ReplySink) {
+        if let Self::Blocked(blocked) = self {
+            blocked.time_out(sink);
+        }
+    }
 }
 
 /// Executes one command: `args` are its words, the first of them its name; the reply goes into `sink`.
@@ -36,8 +61,9 @@ pub enum Outcome {
 pub fn execute(engine: &Engine, session: &mut Session, args: &[&[u8]], sink: &mut dyn ReplySink) -> Outcome {
     if !args.is_empty() {
         sink.set_protocol(session.protocol);
-        if let Err(error) = run(engine, session, Args::new(args), sink) {
-            sink.error_bytes(error.as_bytes());
+        match run(engine, session, Args::new(args), sink) {
+            Ok(outcome) => return outcome,
+            Err(error) => sink.error_bytes(error.as_bytes()),
         }
     }
     Outcome::Done
@@ -48,7 +74,7 @@ fn run(
     session: &mut Session,
     args: Args<'_>,
     sink: &mut dyn ReplySink,
-) -> Result<(), CommandError> {
+) -> Result<Outcome, CommandError> {
     let found = table::resolve(args).ok_or_else(|| unknown(args))?;
     if !found.spec.accepts(args.len()) {
         return Err(CommandError::wrong_arity(&found.full_name()));
@@ -61,7 +87,9 @@ fn run(
         selected = engine.select(session.database)?;
         &selected
     };
-    (found.spec.run)(&mut Context { engine, session, args, reply: sink })
+    let mut context = Context { engine, session, args, reply: sink, blocked: None };
+    (found.spec.run)(&mut context)?;
+    Ok(context.blocked.map_or(Outcome::Done, Outcome::Blocked))
 }
 
 fn unknown(args: Args<'_>) -> CommandError {
@@ -142,7 +170,7 @@ mod tests {
     #[test]
     fn an_empty_line_has_no_reply() {
         let mut tree = Tree::new();
-        assert_eq!(execute(&Engine::new(), &mut Session::new(), &[], &mut tree), Outcome::Done);
+        assert!(execute(&Engine::new(), &mut Session::new(), &[], &mut tree).is_done());
         assert!(tree.take().is_empty());
     }
 }

@@ -20,6 +20,7 @@
 //! syntax.rs  the syntax of a row as a tree
 //! args.rs    reading arguments           error.rs    what a handler refuses    reply.rs  sinks: bytes, trees; error texts
 //! line.rs    lines that people type            print.rs    replies as redis-cli shows them
+//! blocked.rs commands that wait
 //! session.rs what a connection remembers execute.rs  words -> row -> handler
 //! families/  rows and handlers, one file a family
 //! generate/  random command lines, for tests (features `arbitrary` and `proptest`)
@@ -32,6 +33,7 @@
 struct Readme;
 
 mod args;
+mod blocked;
 mod error;
 mod execute;
 mod families;
@@ -48,6 +50,7 @@ pub mod table;
 mod tips;
 
 pub use args::{Args, parse_float, parse_integer};
+pub use blocked::Blocked;
 pub use error::CommandError;
 pub use execute::{Outcome, execute};
 pub use keyspec::{BeginSearch, FindKeys, KeyFinder, KeyFlags, KeySpec, KeyUse};

@@ -352,6 +352,7 @@ pub(crate) fn wire_text(error: &OpError) -> Cow<'static, str> {
         OpError::NoSuchDatabase { .. } => "ERR DB index is out of range",
         OpError::NoSuchKey => "ERR no such key",
         OpError::SameObject => "ERR source and destination objects are the same",
+        OpError::StreamGone { .. } => "UNBLOCKED the stream key no longer exists",
         OpError::InvalidExpiry => "ERR invalid expire time",
         OpError::OutOfRange { .. } => "ERR offset is out of range",
         OpError::InvalidArgument(what) => return Cow::Owned(format!("ERR {what}")),

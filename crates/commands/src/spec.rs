@@ -2,9 +2,12 @@
 //!
 //! Rows are constants, so that sets of flags are built by chained `const` methods: `Flags::WRITE.denyoom().fast()`.
 
-use larder::Engine;
+use std::time::Duration;
+
+use larder::{Engine, Waiter};
 
 use crate::args::Args;
+use crate::blocked::Blocked;
 use crate::error::CommandError;
 use crate::keyspec::KeySpec;
 use crate::reply::ReplySink;
@@ -202,6 +205,8 @@ pub struct Context<'a> {
     pub args: Args<'a>,
     /// Where the reply goes.
     pub reply: &'a mut dyn ReplySink,
+    /// What is left of a command that waits.
+    pub(crate) blocked: Option<Blocked>,
 }
 
 impl Context<'_> {
@@ -209,6 +214,24 @@ impl Context<'_> {
     #[must_use]
     pub fn resp3(&self) -> bool {
         self.session.resp3()
+    }
+
+    /// Replies what a waiter has got, or leaves it to the driver to wait for that.
+    pub(crate) fn block<R: Send + 'static>(
+        &mut self,
+        waiter: Waiter<R>,
+        timeout: Option<Duration>,
+        write: impl FnOnce(R, &mut dyn ReplySink) + Send + 'static,
+    ) -> Result<(), CommandError> {
+        let mut waiter = waiter;
+        match waiter.poll_result() {
+            Some(result) => write(result?, self.reply),
+            None => {
+                let blocked = Blocked::new(waiter, timeout, self.session.protocol, Box::new(write));
+                self.blocked = Some(blocked);
+            }
+        }
+        Ok(())
     }
 
     /// Replies `OK`.

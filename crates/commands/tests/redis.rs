@@ -26,7 +26,8 @@ impl Ours {
     fn ask(&mut self, words: &[Vec<u8>]) -> Vec<u8> {
         let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
         let mut out = Vec::new();
-        execute(&self.engine, &mut self.session, &words, &mut RespSink::new(&mut out));
+        let outcome = execute(&self.engine, &mut self.session, &words, &mut RespSink::new(&mut out));
+        outcome.wait(&mut RespSink::new(&mut out));
         out
     }
 

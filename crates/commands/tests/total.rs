@@ -110,13 +110,14 @@ fn every_line_has_one_whole_reply() {
         let line = line_of(&found, &mut random);
         let words: Vec<&[u8]> = line.iter().map(Vec::as_slice).collect();
         let shown = larder_commands::line::join(&words);
-        let _ = execute(&engine, &mut session, &words, &mut tree);
+        execute(&engine, &mut session, &words, &mut tree).time_out(&mut tree);
         assert!(!tree.is_open(), "{shown}: the reply is not whole");
         let replies = tree.take();
         assert_eq!(replies.len(), 1, "{shown}: {replies:?}");
         answered += u64::from(!matches!(replies[0], Reply::Error(_)));
         out.clear();
-        let _ = execute(&engine, &mut session, &words, &mut RespSink::new(&mut out));
+        let outcome = execute(&engine, &mut session, &words, &mut RespSink::new(&mut out));
+        outcome.time_out(&mut RespSink::new(&mut out));
         assert!(out.ends_with(b"\r\n"), "{shown}");
     }
     assert!(answered > LINES / 4, "{answered} of {LINES} lines were understood");
@@ -135,7 +136,7 @@ fn every_row_has_a_line_that_is_understood() {
             let line = line_of(&found, &mut random);
             let words: Vec<&[u8]> = line.iter().map(Vec::as_slice).collect();
             let mut tree = Tree::new();
-            let _ = execute(&engine, &mut Session::new(), &words, &mut tree);
+            execute(&engine, &mut Session::new(), &words, &mut tree).time_out(&mut tree);
             match tree.take_one() {
                 Some(Reply::Error(text)) => {
                     ![&b"ERR syntax"[..], b"ERR wrong number"].iter().any(|start| text.starts_with(start))

@@ -15,7 +15,8 @@ fn replay(transcript: &str) {
         let words: Vec<&[u8]> =
             command.split(' ').map(|word| if word == "\"\"" { b"" } else { word.as_bytes() }).collect();
         let mut reply = Vec::new();
-        execute(&engine, &mut session, &words, &mut RespSink::new(&mut reply));
+        let outcome = execute(&engine, &mut session, &words, &mut RespSink::new(&mut reply));
+        outcome.wait(&mut RespSink::new(&mut reply));
         let reply = String::from_utf8_lossy(&reply).replace("\r\n", "|");
         assert_eq!(reply, expected, "{command}");
         count += 1;

@@ -5,6 +5,7 @@ use larder::{At, End, Inserted, List, ListElements, OpError, PositionOptions};
 
 use crate::error::CommandError;
 use crate::keyspec::{KeyFlags, KeySpec};
+use crate::reply::ReplySink;
 use crate::spec::{Categories, CommandSpec, Context, Flags};
 
 fn list<'a>(ctx: &Context<'a>, index: usize) -> Result<List<Bytes, At<'a>>, CommandError> {
@@ -25,11 +26,16 @@ fn count_of(ctx: &Context<'_>, index: usize, error: &'static str) -> Result<usiz
     count.ok_or_else(|| CommandError::new(error))
 }
 
-fn reply_elements(ctx: &mut Context<'_>, elements: &[Bytes]) {
-    ctx.reply.array(elements.len());
+fn reply_elements(reply: &mut dyn ReplySink, elements: &[Bytes]) {
+    reply.array(elements.len());
     for element in elements {
-        ctx.reply.bulk(element);
+        reply.bulk(element);
     }
+}
+
+/// The names of keys, for a reply that is written later.
+pub(super) fn owned(keys: &[&[u8]]) -> Vec<Vec<u8>> {
+    keys.iter().map(|key| key.to_vec()).collect()
 }
 
 fn reply_all(ctx: &mut Context<'_>, elements: ListElements<Bytes>) {
@@ -65,7 +71,7 @@ fn pop(ctx: &mut Context<'_>, end: End, name: &str) -> Result<(), CommandError> 
         3 => {
             let count = count_of(ctx, 2, "ERR value is out of range, must be positive")?;
             match list.pop_many(end, count)? {
-                Some(popped) => reply_elements(ctx, &popped),
+                Some(popped) => reply_elements(ctx.reply, &popped),
                 None => ctx.reply.null_array(),
             }
         }
@@ -205,10 +211,11 @@ fn lmove(ctx: &mut Context<'_>) -> Result<(), CommandError> {
     move_element(ctx, from, to)
 }
 
-fn lmpop(ctx: &mut Context<'_>) -> Result<(), CommandError> {
-    let keys = count_of(ctx, 1, "").ok().filter(|&keys| keys > 0);
+/// The words of `LMPOP` from the number of keys on, which is at `start`: keys, end, count.
+fn mpop_words<'a>(ctx: &Context<'a>, start: usize) -> Result<(&'a [&'a [u8]], End, usize), CommandError> {
+    let keys = count_of(ctx, start, "").ok().filter(|&keys| keys > 0);
     let keys = keys.ok_or_else(|| CommandError::new("ERR numkeys should be greater than 0"))?;
-    let after = keys.checked_add(2).filter(|&after| after < ctx.args.len());
+    let after = keys.checked_add(start + 1).filter(|&after| after < ctx.args.len());
     let after = after.ok_or_else(CommandError::syntax)?;
     let end = end_of(ctx, after)?;
     let mut count = None;
@@ -221,16 +228,57 @@ fn lmpop(ctx: &mut Context<'_>) -> Result<(), CommandError> {
         count = Some(most.ok_or_else(|| CommandError::new("ERR count should be greater than 0"))?);
         at += 2;
     }
-    let keys = ctx.args.from(2).get(..keys).unwrap_or_default();
-    match ctx.engine.pop_from_lists::<Bytes, _>(keys, end, count.unwrap_or(1))? {
+    let keys = ctx.args.from(start + 1).get(..keys).unwrap_or_default();
+    Ok((keys, end, count.unwrap_or(1)))
+}
+
+fn lmpop(ctx: &mut Context<'_>) -> Result<(), CommandError> {
+    let (keys, end, count) = mpop_words(ctx, 1)?;
+    match ctx.engine.pop_from_lists::<Bytes, _>(keys, end, count)? {
         Some((at, popped)) => {
             ctx.reply.array(2);
             ctx.reply.bulk(keys.get(at).copied().unwrap_or_default());
-            reply_elements(ctx, &popped);
+            reply_elements(ctx.reply, &popped);
         }
         None => ctx.reply.null_array(),
     }
     Ok(())
+}
+
+fn blmpop(ctx: &mut Context<'_>) -> Result<(), CommandError> {
+    let (keys, end, count) = mpop_words(ctx, 2)?;
+    let timeout = ctx.args.timeout(1)?;
+    let waiter = ctx.engine.pop_from_lists_async::<Bytes, _>(keys, end, count);
+    let names = owned(keys);
+    ctx.block(waiter, timeout, move |(at, popped), reply| {
+        reply.array(2);
+        reply.bulk(names.get(at).map_or(&[], |name| name));
+        reply_elements(reply, &popped);
+    })
+}
+
+fn blocking_pop(ctx: &mut Context<'_>, end: End) -> Result<(), CommandError> {
+    let last = ctx.args.len() - 1;
+    let timeout = ctx.args.timeout(last)?;
+    let keys = ctx.args.from(1).get(..last - 1).unwrap_or_default();
+    let waiter = ctx.engine.pop_from_lists_async::<Bytes, _>(keys, end, 1);
+    let names = owned(keys);
+    ctx.block(waiter, timeout, move |(at, popped), reply| {
+        reply.array(2);
+        reply.bulk(names.get(at).map_or(&[], |name| name));
+        reply.bulk(popped.first().map_or(&[], |element| element));
+    })
+}
+
+fn blocking_move(ctx: &mut Context<'_>, from: End, to: End) -> Result<(), CommandError> {
+    let timeout = ctx.args.timeout(ctx.args.len() - 1)?;
+    let waiter = list(ctx, 1)?.move_async(ctx.args.bytes(2)?, from, to);
+    ctx.block(waiter, timeout, |moved, reply| reply.bulk(&moved))
+}
+
+fn blmove(ctx: &mut Context<'_>) -> Result<(), CommandError> {
+    let (from, to) = (end_of(ctx, 3)?, end_of(ctx, 4)?);
+    blocking_move(ctx, from, to)
 }
 
 const PUSHED: &str = "O(log(N)) for each element added, N being the length of the list";
@@ -248,6 +296,16 @@ const ROW: CommandSpec = CommandSpec {
     syntax: "key element [element ...]",
     subcommands: &[],
     run: llen,
+};
+
+const BLOCKING_POP: CommandSpec = CommandSpec {
+    arity: -3,
+    flags: Flags::WRITE.noscript().blocking(),
+    keys: &[KeySpec::range(1, -2, 1, KeyFlags::RW.access().delete())],
+    since: "2.0.0",
+    complexity: "O(N) where N is the number of keys",
+    syntax: "key [key ...] timeout",
+    ..ROW
 };
 
 const MOVED: &[KeySpec] =
@@ -430,6 +488,54 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
         summary: "Takes elements off the first list that is not empty",
         syntax: "numkeys key [key ...] <LEFT | RIGHT> [COUNT count]",
         run: lmpop,
+        ..ROW
+    },
+    CommandSpec {
+        name: "BLPOP",
+        summary: "Takes the first element off the first list that is not empty, and waits if all are",
+        run: |ctx| blocking_pop(ctx, End::Head),
+        ..BLOCKING_POP
+    },
+    CommandSpec {
+        name: "BRPOP",
+        summary: "Takes the last element off the first list that is not empty, and waits if all are",
+        run: |ctx| blocking_pop(ctx, End::Tail),
+        ..BLOCKING_POP
+    },
+    CommandSpec {
+        name: "BRPOPLPUSH",
+        arity: 4,
+        flags: Flags::WRITE.denyoom().noscript().blocking(),
+        keys: MOVED,
+        since: "2.2.0",
+        complexity: "O(log(N)) where N is the length of the longer list",
+        summary: "Moves the last element of a list before the first one of another, and waits if there is none",
+        syntax: "source destination timeout",
+        run: |ctx| blocking_move(ctx, End::Tail, End::Head),
+        ..ROW
+    },
+    CommandSpec {
+        name: "BLMOVE",
+        arity: 6,
+        flags: Flags::WRITE.denyoom().noscript().blocking(),
+        keys: MOVED,
+        since: "6.2.0",
+        complexity: "O(log(N)) where N is the length of the longer list",
+        summary: "Moves an element from an end of a list to an end of another, and waits if there is none",
+        syntax: "source destination <LEFT | RIGHT> <LEFT | RIGHT> timeout",
+        run: blmove,
+        ..ROW
+    },
+    CommandSpec {
+        name: "BLMPOP",
+        arity: -5,
+        flags: Flags::WRITE.blocking(),
+        keys: &[KeySpec::counted(2, KeyFlags::RW.access().delete())],
+        since: "7.0.0",
+        complexity: "O(N+M) where N is the number of keys and M the number of elements returned",
+        summary: "Takes elements off the first list that is not empty, and waits if all are",
+        syntax: "timeout numkeys key [key ...] <LEFT | RIGHT> [COUNT count]",
+        run: blmpop,
         ..ROW
     },
 ];

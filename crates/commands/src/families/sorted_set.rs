@@ -10,7 +10,7 @@ mod members;
 mod ranges;
 
 use bytes::Bytes;
-use larder::{Engine, ValueType};
+use larder::{Engine, ScoreEnd, ValueType};
 
 use crate::error::CommandError;
 use crate::keyspec::{KeyFlags, KeySpec};
@@ -64,6 +64,20 @@ pub(super) fn wrong_type(engine: &Engine, keys: &[&[u8]], sets: bool) -> Result<
     }
     Ok(())
 }
+
+const BLOCKING_POP: CommandSpec = CommandSpec {
+    name: "BZPOPMIN",
+    arity: -3,
+    flags: Flags::WRITE.noscript().fast().blocking(),
+    categories: Categories::SORTED_SET,
+    keys: &[KeySpec::range(1, -2, 1, KeyFlags::RW.access().delete())],
+    since: "5.0.0",
+    complexity: "O(log(N)) with N being the number of elements in the sorted set.",
+    summary: "Takes the member with the lowest score out of the first sorted set that has any, and waits if none has",
+    syntax: "key [key ...] timeout",
+    subcommands: &[],
+    run: |ctx| members::blocking_pop(ctx, ScoreEnd::Lowest),
+};
 
 pub(super) const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
@@ -208,6 +222,26 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
         syntax: "numkeys key [key ...] <MIN | MAX> [COUNT count]",
         subcommands: &[],
         run: members::zmpop,
+    },
+    CommandSpec {
+        name: "BZMPOP",
+        arity: -5,
+        flags: Flags::WRITE.blocking(),
+        categories: Categories::SORTED_SET,
+        keys: &[KeySpec::counted(2, KeyFlags::RW.access().delete())],
+        since: "7.0.0",
+        complexity: "O(K) + O(M*log(N)) where K is the number of provided keys, N being the number of elements in the sorted set, and M being the number of elements popped.",
+        summary: "Takes members off an end of the first sorted set that has any, and waits if none has",
+        syntax: "timeout numkeys key [key ...] <MIN | MAX> [COUNT count]",
+        subcommands: &[],
+        run: members::bzmpop,
+    },
+    BLOCKING_POP,
+    CommandSpec {
+        name: "BZPOPMAX",
+        summary: "Takes the member with the highest score out of the first sorted set that has any, and waits if none has",
+        run: |ctx| members::blocking_pop(ctx, ScoreEnd::Highest),
+        ..BLOCKING_POP
     },
     CommandSpec {
         name: "ZMSCORE",

@@ -1,18 +1,22 @@
 //! Streams: adding, reading, trimming. The commands of groups are in `stream_groups`, what streams tell of themselves in
 //! `stream_info`.
 //!
-//! `XREAD` and `XREADGROUP` take `BLOCK`, and answer at once: with a null when there is nothing to read.
+//! With `BLOCK`, `XREAD` and `XREADGROUP` leave a waiter behind when there is nothing to read.
+
+use std::time::Duration;
 
 use larder::{
     AddOptions, At, EntryRemoval, NewId, References, Stream, StreamEntry, StreamFields, StreamId, StreamMeta,
-    Trim,
+    Trim, Waiter,
 };
 
+use super::list::owned;
 use super::stream_groups::xreadgroup;
 use super::stream_info::XINFO;
 use crate::args::Args;
 use crate::error::CommandError;
 use crate::keyspec::{FindKeys, KeyFlags, KeySpec};
+use crate::reply::{Protocol, ReplySink};
 use crate::spec::{Categories, CommandSpec, Context, Flags};
 
 pub(super) fn stream<'a>(ctx: &Context<'a>, index: usize) -> Result<Stream<At<'a>>, CommandError> {
@@ -77,25 +81,37 @@ pub(super) fn reply_id(ctx: &mut Context<'_>, id: StreamId) {
     ctx.reply.bulk(id.to_string().as_bytes());
 }
 
-pub(super) fn reply_fields(ctx: &mut Context<'_>, fields: &StreamFields) {
-    ctx.reply.array(fields.len() * 2);
+fn put_fields(reply: &mut dyn ReplySink, fields: &StreamFields) {
+    reply.array(fields.len() * 2);
     for (field, value) in fields {
-        ctx.reply.bulk(field);
-        ctx.reply.bulk(value);
+        reply.bulk(field);
+        reply.bulk(value);
     }
+}
+
+fn put_entry(reply: &mut dyn ReplySink, entry: &StreamEntry) {
+    reply.array(2);
+    reply.bulk(entry.id.to_string().as_bytes());
+    put_fields(reply, &entry.fields);
+}
+
+fn put_entries(reply: &mut dyn ReplySink, entries: &[StreamEntry]) {
+    reply.array(entries.len());
+    for entry in entries {
+        put_entry(reply, entry);
+    }
+}
+
+pub(super) fn reply_fields(ctx: &mut Context<'_>, fields: &StreamFields) {
+    put_fields(ctx.reply, fields);
 }
 
 pub(super) fn reply_entry(ctx: &mut Context<'_>, entry: &StreamEntry) {
-    ctx.reply.array(2);
-    reply_id(ctx, entry.id);
-    reply_fields(ctx, &entry.fields);
+    put_entry(ctx.reply, entry);
 }
 
 pub(super) fn reply_entries(ctx: &mut Context<'_>, entries: &[StreamEntry]) {
-    ctx.reply.array(entries.len());
-    for entry in entries {
-        reply_entry(ctx, entry);
-    }
+    put_entries(ctx.reply, entries);
 }
 
 /// The options before the id of `XADD`, or all of `XTRIM`'s.
@@ -246,22 +262,27 @@ pub(super) struct Streams<'a> {
     pub(super) group: Option<(&'a [u8], &'a [u8])>,
     pub(super) count: Option<usize>,
     pub(super) no_ack: bool,
+    /// How long to wait where there is nothing: not at all, for ever, so long.
+    pub(super) block: Option<Option<Duration>>,
     pub(super) keys: &'a [&'a [u8]],
     pub(super) ids: &'a [&'a [u8]],
 }
 
-fn timeout(args: Args<'_>, at: usize) -> Result<(), CommandError> {
+fn timeout(args: Args<'_>, at: usize) -> Result<Option<Duration>, CommandError> {
     let invalid = |_| CommandError::new("ERR timeout is not an integer or out of range");
-    if args.int(at).map_err(invalid)? < 0 { error("ERR timeout is negative") } else { Ok(()) }
+    let span_ms = args.int(at).map_err(invalid)?;
+    let negative = |_| CommandError::new("ERR timeout is negative");
+    let span = Duration::from_millis(u64::try_from(span_ms).map_err(negative)?);
+    Ok(Some(span).filter(|span| !span.is_zero()))
 }
 
 pub(super) fn streams(args: Args<'_>, grouped: bool) -> Result<Streams<'_>, CommandError> {
-    let mut found = Streams { group: None, count: None, no_ack: false, keys: &[], ids: &[] };
+    let mut found = Streams { group: None, count: None, no_ack: false, block: None, keys: &[], ids: &[] };
     let mut at = 1;
     while at < args.len() {
         let more = args.len() - at - 1;
         if args.is(at, "BLOCK") && more >= 1 {
-            timeout(args, at + 1)?;
+            found.block = Some(timeout(args, at + 1)?);
             at += 2;
         } else if args.is(at, "COUNT") && more >= 1 {
             found.count = Some(count_at(args, at + 1)?).filter(|&count| count > 0);
@@ -298,6 +319,31 @@ pub(super) fn streams(args: Args<'_>, grouped: bool) -> Result<Streams<'_>, Comm
     if found.keys.is_empty() { Err(CommandError::syntax()) } else { Ok(found) }
 }
 
+/// Replies to a read what a waiter has got, or waits.
+pub(super) fn reply_when_read(
+    ctx: &mut Context<'_>,
+    waiter: Waiter<Vec<(usize, Vec<StreamEntry>)>>,
+    timeout: Option<Duration>,
+    keys: &[&[u8]],
+) -> Result<(), CommandError> {
+    let names = owned(keys);
+    ctx.block(waiter, timeout, move |read, reply| {
+        let resp3 = reply.protocol() == Protocol::Resp3;
+        if resp3 {
+            reply.map(read.len());
+        } else {
+            reply.array(read.len());
+        }
+        for (at, entries) in &read {
+            if !resp3 {
+                reply.array(2);
+            }
+            reply.bulk(names.get(*at).map_or(&[], |name| name));
+            put_entries(reply, entries);
+        }
+    })
+}
+
 /// Begins the reply of a read: a map in RESP3, pairs in RESP2, a null if no stream has anything.
 pub(super) fn reply_streams(ctx: &mut Context<'_>, count: usize) {
     match count {
@@ -319,6 +365,11 @@ fn read_ids(ctx: &Context<'_>, found: &Streams<'_>) -> Result<Vec<StreamId>, Com
     let mut ids = Vec::with_capacity(found.ids.len());
     for (at, text) in found.ids.iter().enumerate() {
         let id = match *text {
+            // Who waits, waits for what comes after the entries that are there now.
+            b"$" if found.block.is_some() => match found.keys.get(at) {
+                Some(key) => Ok(ctx.engine.stream(*key).info()?.map_or(StreamId::MIN, |info| info.last_id)),
+                None => Ok(StreamId::MAX),
+            },
             b"$" => Ok(StreamId::MAX),
             b">" => error(
                 "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.",
@@ -340,8 +391,12 @@ fn xread(ctx: &mut Context<'_>) -> Result<(), CommandError> {
     let found = streams(ctx.args, false)?;
     let ids = read_ids(ctx, &found)?;
     let after: Vec<(&[u8], StreamId)> = found.keys.iter().copied().zip(ids).collect();
-    let news = ctx.engine.read_streams(&after)?;
     let count = found.count.unwrap_or(usize::MAX);
+    if let Some(timeout) = found.block {
+        let waiter = ctx.engine.read_streams_async(&after, count);
+        return reply_when_read(ctx, waiter, timeout, found.keys);
+    }
+    let news = ctx.engine.read_streams(&after)?;
     reply_streams(ctx, news.iter().flatten().count());
     for ((key, _), entries) in after.iter().zip(news) {
         let Some(entries) = entries else { continue };

@@ -10,8 +10,8 @@ use larder::{
 use super::keys::help;
 use super::stream::{
     DELETED_KEY, READ_KEY, ROW, any_id, count_at, end_id, error, references_and_ids, reply_entries,
-    reply_fields, reply_id, reply_removals, reply_stream_name, reply_streams, start_id, stream, streams,
-    strict_id, strict_ids,
+    reply_fields, reply_id, reply_removals, reply_stream_name, reply_streams, reply_when_read, start_id,
+    stream, streams, strict_id, strict_ids,
 };
 use crate::args::Args;
 use crate::error::CommandError;
@@ -213,6 +213,12 @@ pub(super) fn xreadgroup(ctx: &mut Context<'_>) -> Result<(), CommandError> {
     }
     if found.no_ack {
         options = options.no_ack();
+    }
+    // What is pending already is told at once.
+    let only_new = all.iter().all(|(_, _, from)| matches!(from, ReadFrom::New));
+    if let (Some(timeout), true) = (found.block, only_new) {
+        let waiter = ctx.engine.read_groups_async(found.keys, group, consumer, options);
+        return reply_when_read(ctx, waiter, timeout, found.keys);
     }
     let mut gotten = Vec::with_capacity(all.len());
     for (key, handle, from) in &all {

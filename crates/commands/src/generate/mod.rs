@@ -249,7 +249,9 @@ fn all_rows() -> impl Iterator<Item = Row> {
     table::commands().flat_map(|found| {
         let leaves: Vec<Found> =
             if found.spec.subcommands.is_empty() { vec![found] } else { found.subcommands().collect() };
-        leaves.into_iter().filter_map(|found| {
+        // Lines that would wait are not drawn (G2).
+        let waits = |found: &Found| found.spec.syntax.split(' ').any(|word| word == "timeout");
+        leaves.into_iter().filter(move |found| !waits(found)).filter_map(|found| {
             let parent = found.parent.map(|parent| parent.name);
             let names = parent.into_iter().chain([found.spec.name]).collect();
             Some(Row {

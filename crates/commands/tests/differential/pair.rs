@@ -386,7 +386,8 @@ impl Pair {
     pub(crate) fn ours<A: AsRef<[u8]>>(&mut self, line: &[A]) -> Vec<u8> {
         let words: Vec<&[u8]> = line.iter().map(AsRef::as_ref).collect();
         let mut out = Vec::new();
-        execute(&self.engine, &mut self.session, &words, &mut RespSink::new(&mut out));
+        let outcome = execute(&self.engine, &mut self.session, &words, &mut RespSink::new(&mut out));
+        outcome.wait(&mut RespSink::new(&mut out));
         out
     }
 

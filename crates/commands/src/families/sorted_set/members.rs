@@ -7,7 +7,8 @@ use super::{entries, nested, wrong_type};
 use crate::args::Args;
 use crate::error::CommandError;
 use crate::families::keys::cursor;
-use crate::reply::format_double;
+use crate::families::list::owned;
+use crate::reply::{ReplySink, format_double};
 use crate::spec::Context;
 
 /// How many members ZRANDMEMBER draws at most, since they are all drawn before the reply begins.
@@ -223,10 +224,10 @@ fn pop(ctx: &mut Context<'_>, end: ScoreEnd) -> Result<(), CommandError> {
     Ok(())
 }
 
-pub(super) fn zmpop(ctx: &mut Context<'_>) -> Result<(), CommandError> {
-    let args = ctx.args;
-    let keys = at_least(args, 1, 1, "ERR numkeys should be greater than 0")?;
-    let side = usize::try_from(keys).ok().and_then(|keys| keys.checked_add(2)).unwrap_or(usize::MAX);
+/// The words of `ZMPOP` from the number of keys on, which is at `start`: keys, end, count.
+fn mpop_words(args: Args<'_>, start: usize) -> Result<(&[&[u8]], ScoreEnd, u64), CommandError> {
+    let keys = at_least(args, start, 1, "ERR numkeys should be greater than 0")?;
+    let side = usize::try_from(keys).ok().and_then(|keys| keys.checked_add(start + 1)).unwrap_or(usize::MAX);
     let end = if args.is(side, "MIN") {
         ScoreEnd::Lowest
     } else if args.is(side, "MAX") {
@@ -243,19 +244,53 @@ pub(super) fn zmpop(ctx: &mut Context<'_>) -> Result<(), CommandError> {
         count = Some(at_least(args, at + 1, 1, "ERR count should be greater than 0")?);
         at += 2;
     }
-    let keys = args.from(2).get(..side - 2).unwrap_or_default();
-    let popped = ctx.engine.pop_from_sorted_sets::<Bytes, _>(keys, end, count.unwrap_or(1))?;
-    let Some((at, members)) = popped else {
-        ctx.reply.null_array();
-        return Ok(());
-    };
-    ctx.reply.array(2);
-    ctx.reply.bulk(keys.get(at).copied().unwrap_or_default());
-    ctx.reply.array(members.len());
-    for (member, score) in &members {
-        nested(ctx.reply, member, *score);
+    let keys = args.from(start + 1).get(..side - start - 1).unwrap_or_default();
+    Ok((keys, end, count.unwrap_or(1)))
+}
+
+fn reply_popped(reply: &mut dyn ReplySink, key: &[u8], members: &[(Bytes, f64)]) {
+    reply.array(2);
+    reply.bulk(key);
+    reply.array(members.len());
+    for (member, score) in members {
+        nested(reply, member, *score);
+    }
+}
+
+pub(super) fn zmpop(ctx: &mut Context<'_>) -> Result<(), CommandError> {
+    let (keys, end, count) = mpop_words(ctx.args, 1)?;
+    match ctx.engine.pop_from_sorted_sets::<Bytes, _>(keys, end, count)? {
+        Some((at, members)) => {
+            reply_popped(ctx.reply, keys.get(at).copied().unwrap_or_default(), &members);
+        }
+        None => ctx.reply.null_array(),
     }
     Ok(())
+}
+
+pub(super) fn bzmpop(ctx: &mut Context<'_>) -> Result<(), CommandError> {
+    let (keys, end, count) = mpop_words(ctx.args, 2)?;
+    let timeout = ctx.args.timeout(1)?;
+    let waiter = ctx.engine.pop_from_sorted_sets_async::<Bytes, _>(keys, end, count);
+    let names = owned(keys);
+    ctx.block(waiter, timeout, move |(at, members), reply| {
+        reply_popped(reply, names.get(at).map_or(&[], |name| name), &members);
+    })
+}
+
+pub(super) fn blocking_pop(ctx: &mut Context<'_>, end: ScoreEnd) -> Result<(), CommandError> {
+    let last = ctx.args.len() - 1;
+    let timeout = ctx.args.timeout(last)?;
+    let keys = ctx.args.from(1).get(..last - 1).unwrap_or_default();
+    let waiter = ctx.engine.pop_from_sorted_sets_async::<Bytes, _>(keys, end, 1);
+    let names = owned(keys);
+    ctx.block(waiter, timeout, move |(at, members), reply| {
+        let (member, score) = members.first().map_or((&[][..], 0.0), |(member, score)| (member, *score));
+        reply.array(3);
+        reply.bulk(names.get(at).map_or(&[], |name| name));
+        reply.bulk(member);
+        reply.double(score);
+    })
 }
 
 pub(super) fn zrandmember(ctx: &mut Context<'_>) -> Result<(), CommandError> {
