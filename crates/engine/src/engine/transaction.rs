@@ -10,7 +10,7 @@
 //!
 //! Invariants: I1: nobody sees a part of a transaction, and what is refused or panics leaves nothing behind. I2: a handle of a
 //! transaction is refused after its end and on other threads; any other handle is refused inside (keyspace, `CoreHandle`).
-//! I3: an operation on a key that was not declared changes nothing and is an error, even if its shard happens to be locked.
+//! I4: a body runs unless a watched key was touched before the locks were taken. I3: an operation on a key that was not declared changes nothing and is an error, even if its shard happens to be locked.
 
 use std::any::Any;
 use std::marker::PhantomData;
@@ -18,6 +18,7 @@ use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::place::Key;
+use super::watch::Watch;
 use super::{Engine, check_key};
 use crate::clock::UnixMillis;
 use crate::error::OpError;
@@ -103,7 +104,39 @@ impl Engine {
         body: impl FnOnce(&Tx<'_>) -> Result<R, E>,
     ) -> Result<R, E> {
         let (shards, declared) = self.declare(keys)?;
-        self.in_section(shards, declared, true, body)
+        self.in_section((shards, declared, true), &[], body).map(ran)
+    }
+
+    /// As [`transaction`](Self::transaction), but only if no key of `watches` was touched since its watch began: `None` if one
+    /// was, and then `body` did not run. This is optimistic work: read, compute for as long as it takes, then check and write.
+    ///
+    /// **Command** `WATCH`, `MULTI`, `EXEC`. **Complexity** as [`transaction`](Self::transaction); the watched keys are locked too.
+    ///
+    /// # Errors
+    /// As [`transaction`](Self::transaction). A watched key is not declared by being watched.
+    ///
+    /// # Panics
+    /// If `body` panics; if a watch is of another engine.
+    ///
+    /// # Examples
+    /// ```
+    /// use larder::{Engine, OpError};
+    /// let engine = Engine::new();
+    /// engine.set("stock", "3")?;
+    /// let watch = engine.watch(&["stock"])?;
+    /// let stock: i64 = engine.get("stock")?.unwrap().as_str()?.parse()?;
+    /// let sold = engine.transaction_unless_changed(&[watch], ["stock"], |tx| tx.set("stock", (stock - 1).to_string()))?;
+    /// assert!(sold.is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn transaction_unless_changed<'k, R, E: From<OpError>>(
+        &self,
+        watches: &[Watch],
+        keys: impl IntoIterator<Item: Into<Key<'k>>>,
+        body: impl FnOnce(&Tx<'_>) -> Result<R, E>,
+    ) -> Result<Option<R>, E> {
+        let (shards, declared) = self.declare(keys)?;
+        self.in_section((shards, declared, true), watches, body)
     }
 
     /// Runs a closure that may see and change everything as one step; every shard is locked meanwhile.
@@ -133,11 +166,13 @@ impl Engine {
     /// ```
     pub fn exclusive<R, E: From<OpError>>(&self, body: impl FnOnce(&Tx<'_>) -> Result<R, E>) -> Result<R, E> {
         let shards = (0..self.core.shards.len()).collect();
-        self.in_section(shards, Declared::Shards, true, body)
+        self.in_section((shards, Declared::Shards, true), &[], body).map(ran)
     }
 
-    /// Runs a closure over shards that hold `keys` (of any database; all shards if `None`), as one step, but without a way back:
-    /// what it did before an error stands. This is what `EXEC` needs, where a failed command does not undo the others.
+    /// Runs a closure over the shards that hold `keys` (of any database; all shards if `None`), as one step, but without a way
+    /// back: what it did before an error stands. This is what `EXEC` needs, where a failed command does not undo the others.
+    /// As with [`transaction_unless_changed`](Self::transaction_unless_changed) it does not run, and gives `None`, if a watched
+    /// key was touched.
     ///
     /// **Command** `EXEC`. **Complexity** as [`transaction`](Self::transaction), without the saving of entries.
     ///
@@ -145,13 +180,13 @@ impl Engine {
     /// What `body` returns. Operations on shards of other keys are refused with [`OpError::NeedsExclusive`].
     ///
     /// # Panics
-    /// If `body` panics; what it did before stands.
+    /// If `body` panics; what it did before stands. If a watch is of another engine.
     ///
     /// # Examples
     /// ```
     /// use larder::{Engine, OpError};
     /// let engine = Engine::new();
-    /// let failed = engine.batch(Some(&["n"]), |tx| {
+    /// let failed = engine.batch(&[], Some(&["n"]), |tx| {
     ///     tx.incr("n")?;
     ///     Err::<(), _>(OpError::NoSuchKey)
     /// });
@@ -160,9 +195,10 @@ impl Engine {
     /// ```
     pub fn batch<K: AsRef<[u8]>, R, E: From<OpError>>(
         &self,
+        watches: &[Watch],
         keys: Option<&[K]>,
         body: impl FnOnce(&Tx<'_>) -> Result<R, E>,
-    ) -> Result<R, E> {
+    ) -> Result<Option<R>, E> {
         let core = &*self.core;
         let shards = match keys {
             None => (0..core.shards.len()).collect(),
@@ -171,7 +207,7 @@ impl Engine {
                 self.shards_of(&hashes)
             }
         };
-        self.in_section(shards, Declared::Shards, false, body)
+        self.in_section((shards, Declared::Shards, false), watches, body)
     }
 
     /// Starts a queue of operations that will lock every shard once.
@@ -215,16 +251,27 @@ impl Engine {
 
     fn in_section<R, E: From<OpError>>(
         &self,
-        shards: Vec<usize>,
-        declared: Declared,
-        saves: bool,
+        (mut shards, declared, saves): (Vec<usize>, Declared, bool),
+        watches: &[Watch],
         body: impl FnOnce(&Tx<'_>) -> Result<R, E>,
-    ) -> Result<R, E> {
+    ) -> Result<Option<R>, E> {
         if self.core.is_within() {
             return Err(OpError::InsideTransaction.into());
         }
         let core = &*self.core;
+        if !watches.is_empty() {
+            for watch in watches {
+                assert!(watch.engine().core.is_same(&self.core), "the watch is of another engine");
+                shards.extend(watch.keys().map(|key| core.shard_of(core.hash(key))));
+            }
+            shards.sort_unstable();
+            shards.dedup();
+        }
         let mut section = Section::lock(core, shards, declared, saves)?;
+        if watches.iter().any(|watch| watch.is_changed_in(&section)) {
+            section.commit();
+            return Ok(None);
+        }
         let engine = Self { core: self.core.within(section.id()), db: self.db };
         let tx = Tx { engine, closure: PhantomData };
         let outcome = section.run(|| catch_unwind(AssertUnwindSafe(|| body(&tx))));
@@ -232,8 +279,13 @@ impl Engine {
             Ok(Err(_)) | Err(_) if saves => section.roll_back(),
             _ => section.commit(),
         }
-        outcome.unwrap_or_else(|panic| resume_unwind(panic))
+        outcome.unwrap_or_else(|panic| resume_unwind(panic)).map(Some)
     }
+}
+
+/// The result of a body that nothing kept from running.
+fn ran<R>(result: Option<R>) -> R {
+    result.expect("I4: without a watch the body runs")
 }
 
 type Step<'p> = Box<dyn FnOnce(&Tx<'_>) -> Box<dyn Any + Send> + 'p>;
@@ -334,7 +386,7 @@ impl<'p> Pipeline<'p> {
             let mut keys: Vec<_> = together.iter().map(|(_, (_, key, _))| (engine.db, key.clone())).collect();
             keys.sort_unstable();
             keys.dedup();
-            engine.in_section(vec![shard], Declared::Keys(keys), false, |tx| {
+            engine.in_section((vec![shard], Declared::Keys(keys), false), &[], |tx| {
                 for (place, (_, _, step)) in together {
                     results[place] = Some(step(tx));
                 }

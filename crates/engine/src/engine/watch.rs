@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Engine, check_key};
 use crate::error::OpError;
+use crate::keyspace::section::Section;
 
 /// Keys under watch; see [`Engine::watch`]. Dropping it ends the watch.
 #[must_use = "dropping it ends the watch"]
@@ -85,6 +86,19 @@ impl Watch {
             }
         }
         false
+    }
+
+    /// The same under the locks of a section that holds the keys' shards.
+    pub(super) fn is_changed_in(&self, section: &Section<'_>) -> bool {
+        self.is_marked() || self.keys.iter().any(|key| section.is_expired(self.engine.db, key))
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.keys.iter().map(|key| &**key)
     }
 
     /// Whether a touch was seen, without a look at the keys.

@@ -134,6 +134,17 @@ impl<'e> Section<'e> {
         Ok(Self { core, id, now_ms: core.now_ms(), shards, states, bags, declared, log })
     }
 
+    /// Whether a key of a shard of this section is past its deadline and still there.
+    pub(crate) fn is_expired(&self, db: u16, key: &[u8]) -> bool {
+        let hash = self.core.hash(key);
+        let at = self
+            .shards
+            .binary_search(&self.core.shard_of(hash))
+            .expect("the shards of watched keys are locked");
+        let blob = self.states[at].find(self.core.physical(db), hash, key);
+        blob.is_some_and(|blob| self.core.death(blob, || self.now_ms).is_some())
+    }
+
     /// Runs a closure that may use handles of this section.
     pub(crate) fn run<R>(&mut self, body: impl FnOnce() -> R) -> R {
         held::enter(self, body)

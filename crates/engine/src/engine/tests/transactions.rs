@@ -389,13 +389,65 @@ fn a_pipeline_locks_a_shard_once_and_keeps_the_order_of_a_key() {
 #[test]
 fn a_batch_keeps_what_was_done_before_its_error() {
     let engine = engine();
-    let failed = engine.batch(None::<&[&str]>, |tx| {
+    let failed = engine.batch(&[], None::<&[&str]>, |tx| {
         tx.select(3)?.set("k", "v")?;
         tx.flush()?;
         Err::<(), _>(OpError::NoSuchKey)
     });
     assert_eq!(failed, Err(OpError::NoSuchKey));
     assert_eq!(engine.select(3).unwrap().get("k").unwrap().unwrap(), "v");
+    engine.validate();
+}
+
+#[test]
+fn optimistic_work_is_given_up_if_a_watched_key_was_touched() {
+    let clock = clock();
+    let engine = Engine::builder().clock(clock.clone()).build().unwrap();
+    engine.set_with("short", "v", SetOptions::new().ttl(Duration::from_secs(1))).unwrap();
+    engine.set("other", "v").unwrap();
+    let run = |meanwhile: &dyn Fn()| {
+        let watch = engine.watch(&["short", "k"]).unwrap();
+        meanwhile();
+        let ran = engine.transaction_unless_changed(&[watch], ["other"], |tx| tx.append("other", "+"));
+        ran.unwrap().is_some()
+    };
+    assert!(run(&|| ()));
+    assert!(run(&|| engine.set("elsewhere", "1").unwrap()));
+    assert!(!run(&|| engine.set("k", "1").unwrap()));
+    assert!(run(&|| {
+        // What is taken back was never there.
+        let _ = engine.transaction(["k"], |tx| tx.incr("k").and(Err::<(), _>(OpError::NoSuchKey)));
+    }));
+    assert!(!run(&|| engine.transaction(["k"], |tx| tx.incr("k").map(drop)).unwrap()));
+    assert!(!run(&|| clock.advance(Duration::from_secs(2))), "an expiry is a change");
+    assert!(run(&|| ()), "one that was gone already is none");
+    assert_eq!(engine.get("other").unwrap().unwrap(), "v++++");
+    engine.validate();
+}
+
+#[test]
+fn who_waits_is_served_after_the_whole_transaction() {
+    let engine = Engine::new();
+    let list = engine.list::<u32>("l");
+    let (mut first, mut second) = (list.pop_async(crate::End::Head), list.pop_async(crate::End::Head));
+    let refused = engine.transaction(["l"], |tx| {
+        tx.list::<u32>("l").push_back(1)?;
+        Err::<(), _>(OpError::NoSuchKey)
+    });
+    assert!(refused.is_err() && first.poll_result().is_none(), "what was taken back wakes nobody");
+    engine
+        .transaction(["l"], |tx| {
+            let list = tx.list::<u32>("l");
+            list.push_back(1)?;
+            assert!(list.pop_front()?.is_some());
+            list.push_back(2)?;
+            list.push_front(3)?;
+            assert_eq!(list.len()?, 2, "nobody takes from the middle");
+            Ok::<_, OpError>(())
+        })
+        .unwrap();
+    assert_eq!((first.poll_result(), second.poll_result()), (Some(Ok(3)), Some(Ok(2))));
+    assert!(list.is_empty().unwrap());
     engine.validate();
 }
 
@@ -449,7 +501,7 @@ proptest! {
         }
         for &(nth, with) in &inside {
             let key_lists = [KEYS];
-            let _ = plain.batch(Some(&key_lists[0]), |tx| change(tx, nth, with));
+            let _ = plain.batch(&[], Some(&key_lists[0]), |tx| change(tx, nth, with));
         }
         if !before.iter().chain(&inside).any(|&(nth, _)| nth == 7) {
             prop_assert_eq!(plain.state_digest().unwrap(), engine.state_digest().unwrap());
