@@ -105,6 +105,11 @@ fn refuse(place: u64, section: u64) -> ! {
     }
 }
 
+/// Whether a handle of this section may enter an engine.
+pub(crate) fn is_at(section: u64) -> bool {
+    PLACE.with(Cell::get) == section
+}
+
 /// Whether this thread is inside a transaction.
 #[inline]
 pub(crate) fn in_section() -> bool {

@@ -36,7 +36,7 @@ impl Engine {
     /// **Command** `WATCH`. **Complexity** O(k), k keys; a touch costs O(w) for the w watches of the key.
     ///
     /// # Errors
-    /// [`OpError::KeyTooLong`]; nothing is watched then.
+    /// [`OpError::KeyTooLong`], [`OpError::InsideTransaction`]; nothing is watched then.
     ///
     /// # Examples
     /// ```
@@ -49,6 +49,9 @@ impl Engine {
     /// ```
     pub fn watch<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Watch, OpError> {
         keys.iter().try_for_each(|key| check_key(key.as_ref()))?;
+        if self.core.is_within() {
+            return Err(OpError::InsideTransaction);
+        }
         let flag = Arc::new(AtomicBool::new(false));
         let mut watch = Watch { engine: self.clone(), keys: Vec::with_capacity(keys.len()), flag };
         for key in keys {

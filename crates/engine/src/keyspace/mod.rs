@@ -888,6 +888,11 @@ impl CoreHandle {
         Arc::ptr_eq(&self.core, &other.core)
     }
 
+    /// Whether the handle may be used here and now.
+    pub(crate) fn is_current(&self) -> bool {
+        local::is_at(self.section)
+    }
+
     /// Whether the handle belongs to a transaction.
     pub(crate) fn is_within(&self) -> bool {
         self.section != local::OUTSIDE

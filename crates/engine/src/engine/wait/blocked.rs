@@ -92,7 +92,13 @@ impl Blocked {
     pub(super) fn begin(self: &Arc<Self>) {
         let result = match self.look() {
             Ok(Some(delivery)) => Ok(delivery),
-            Ok(None) => return,
+            Ok(None) => {
+                // Inside a transaction nothing can come: the wait is over at once.
+                if self.engine.core.is_within() {
+                    *self.state.lock() = State::Over;
+                }
+                return;
+            }
             Err(error) => Err(error),
         };
         *self.state.lock() = State::Landed(result);
@@ -101,6 +107,9 @@ impl Blocked {
     fn look(self: &Arc<Self>) -> Result<Option<Delivery>, OpError> {
         if self.keys.is_empty() {
             return Err(OpError::InvalidArgument("there is no key to wait for"));
+        }
+        if self.engine.core.is_within() {
+            return self.request.try_all(&self.engine, &self.keys);
         }
         // Whoever takes something lets those go first who wait for it already.
         if !(self.kind().takes() && any_waits(&self.engine, &self.keys, self.kind())?) {
@@ -199,6 +208,10 @@ impl Blocked {
 
     /// Puts back what nobody took.
     pub(super) fn give_back(&self, delivery: Delivery) {
+        if !self.engine.core.is_current() {
+            // Taken inside a transaction that is over: it is the caller who dropped it.
+            return;
+        }
         // The key may hold another type by now, or its shard be poisoned: then there is no place for it.
         let _ = self.request.give_back(&self.engine, &self.keys, delivery);
     }

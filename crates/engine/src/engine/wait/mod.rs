@@ -13,6 +13,8 @@
 //! looked, under the same locks, whether there is something already: no wake-up is lost. I5: a thread that serves does not
 //! serve inside of that: what becomes ready meanwhile (a move into another list) waits in the thread's own list.
 //!
+//! Inside a transaction nobody waits: what is there is taken, even if others wait for it, else the wait is over at once.
+//!
 //! As in Redis: an attempt is for the key that became ready, whatever the other keys hold; a key that came to hold another type
 //! leaves its waiters blocked, but for readers of a group, who get [`OpError::StreamGone`]; a group that is destroyed gives
 //! [`OpError::NoSuchGroup`]; a target of another type gives [`OpError::WrongType`]. Service is over when the pusher's call
