@@ -7,7 +7,11 @@
 //! larder> help zadd
 //! ```
 //! Words are quoted as in redis-cli, and replies are shown as redis-cli shows them; with input from a pipe it prints exactly
-//! what `redis-cli --no-raw` prints. A command that waits does so until its time is over. A number before a command repeats it. `quit`, `exit` and the end of the input end it.
+//! what `redis-cli --no-raw` prints. A command that waits does so until its time is over. A number before a command repeats it.
+//! `quit`, `exit` and the end of the input end it.
+//!
+//! Messages of channels that were subscribed to are printed as they come, before the next reply. With input from a pipe
+//! a subscription is the last line: redis-cli reads messages from then on, and here nobody is left to publish any.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -51,8 +55,17 @@ fn main() -> io::Result<()> {
             output.write_all(help(words.get(1..).unwrap_or_default()).as_bytes())?;
             continue;
         }
+        let listens = ["SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE"]
+            .iter()
+            .any(|name| first.eq_ignore_ascii_case(name.as_bytes()));
+        if listens && !interactive {
+            writeln!(output, "Reading messages... (press Ctrl-C to quit)")?;
+        }
         repl.run(&words, &mut output)?;
         output.flush()?;
+        if repl.session.subscriptions() > 0 && !interactive {
+            return Ok(());
+        }
     }
 }
 

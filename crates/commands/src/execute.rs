@@ -47,7 +47,8 @@ impl Outcome {
 
 /// Executes one command: `args` are its words, the first of them its name; the reply goes into `sink`.
 ///
-/// An empty line has no reply, as in Redis. `engine` may be a handle to any of its databases: the session says which one
+/// An empty line has no reply, as in Redis; `SUBSCRIBE` and its like have one for each channel. Messages that were published to
+/// the session before come before the reply ([`Session::poll_pushes`]). `engine` may be a handle to any of its databases: the session says which one
 /// the command sees.
 ///
 /// # Examples
@@ -61,6 +62,8 @@ impl Outcome {
 pub fn execute(engine: &Engine, session: &mut Session, args: &[&[u8]], sink: &mut dyn ReplySink) -> Outcome {
     if !args.is_empty() {
         sink.set_protocol(session.protocol);
+        // What was published before the command is read comes before its reply.
+        session.poll_pushes(sink);
         match run(engine, session, Args::new(args), sink) {
             Ok(outcome) => return outcome,
             Err(error) => sink.error_bytes(error.as_bytes()),
@@ -79,6 +82,7 @@ fn run(
     if !found.spec.accepts(args.len()) {
         return Err(CommandError::wrong_arity(&found.full_name()));
     }
+    session.check_subscribed(&found)?;
     session.last_command = Some((found.parent, found.spec));
     let selected;
     let engine = if session.database == engine.database() {

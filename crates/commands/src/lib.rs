@@ -22,6 +22,7 @@
 //! line.rs    lines that people type            print.rs    replies as redis-cli shows them
 //! blocked.rs commands that wait
 //! session.rs what a connection remembers execute.rs  words -> row -> handler
+//! pushes.rs  messages on their way to a session
 //! families/  rows and handlers, one file a family
 //! generate/  random command lines, for tests (features `arbitrary` and `proptest`)
 //! ```
@@ -42,6 +43,7 @@ pub mod generate;
 mod keyspec;
 pub mod line;
 pub mod print;
+mod pushes;
 mod reply;
 mod session;
 mod spec;
@@ -54,6 +56,7 @@ pub use blocked::Blocked;
 pub use error::CommandError;
 pub use execute::{Outcome, execute};
 pub use keyspec::{BeginSearch, FindKeys, KeyFinder, KeyFlags, KeySpec, KeyUse};
+pub use pushes::PushesReady;
 pub use reply::{Item, Protocol, Reply, ReplySink, RespSink, Tree, format_double};
 pub use session::Session;
 pub use spec::{Categories, CommandSpec, Context, Flags, Handler};

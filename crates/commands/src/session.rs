@@ -1,10 +1,11 @@
-//! What a connection remembers between two commands. No socket, no lock.
+//! What a connection remembers between two commands. No socket; pushes.rs has what others send it.
 
+use crate::pushes::Pushes;
 use crate::reply::Protocol;
 use crate::spec::CommandSpec;
 
 /// The state of one connection, or of one caller in-process.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Session {
     pub(crate) id: u64,
     pub(crate) database: u16,
@@ -13,6 +14,7 @@ pub struct Session {
     pub(crate) no_evict: bool,
     pub(crate) quitting: bool,
     pub(crate) last_command: Option<(Option<&'static CommandSpec>, &'static CommandSpec)>,
+    pub(crate) pushes: Pushes,
 }
 
 impl Default for Session {
@@ -39,6 +41,7 @@ impl Session {
             no_evict: false,
             quitting: false,
             last_command: None,
+            pushes: Pushes::default(),
         }
     }
 
@@ -72,7 +75,8 @@ impl Session {
         self.id
     }
 
-    /// Returns whether `QUIT` was said: the connection closes after the reply.
+    /// Returns whether the connection closes once what was written is sent: `QUIT` was said, or messages came faster than
+    /// they were taken.
     #[must_use]
     pub fn is_quitting(&self) -> bool {
         self.quitting
@@ -80,6 +84,7 @@ impl Session {
 
     /// Forgets everything but the number, as `RESET` does.
     pub(crate) fn reset(&mut self) {
-        *self = Self::with_id(self.id);
+        let pushes = self.pushes.renewed();
+        *self = Self { pushes, ..Self::with_id(self.id) };
     }
 }

@@ -1,7 +1,7 @@
 //! The example `repl` against redis-cli: the same script through both, the same bytes out.
 #![cfg(unix)]
 
-use std::io::{self, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -57,4 +57,31 @@ fn the_repl_prints_what_redis_cli_prints() {
         }
     }
     assert_eq!(ours.lines().count(), theirs.lines().count());
+}
+
+/// From a subscription on redis-cli reads messages, and no line any more, until it is stopped.
+#[test]
+fn the_repl_ends_where_redis_cli_begins_to_listen() {
+    let script = b"set k v\nunsubscribe a\nhello 3\nsubscribe a b a\nget k\n";
+    let ours = through(Command::new(example()), script);
+    assert!(ours.ends_with("1) \"subscribe\"\n2) \"a\"\n3) (integer) 2\n"), "{ours}");
+    let Some(server) = Server::start(Kind::Redis) else { return };
+    let mut cli = Command::new("redis-cli");
+    cli.args(["--no-raw", "-s"]).arg(server.socket()).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let Ok(mut cli) = cli.spawn() else {
+        assert!(std::env::var_os("CI").is_none(), "redis-cli is missing");
+        drop(io::stderr().write_all(b"\nNOT RUN: the comparison with redis-cli, which is missing\n"));
+        return;
+    };
+    cli.stdin.take().expect("a pipe").write_all(script).expect("redis-cli reads");
+    let theirs = BufReader::new(cli.stdout.take().expect("a pipe")).lines();
+    for (ours, theirs) in ours.lines().zip(theirs) {
+        let theirs = theirs.expect("text");
+        // The number of the connection is its own.
+        if !theirs.contains("\"id\" =>") {
+            assert_eq!(ours, theirs);
+        }
+    }
+    cli.kill().expect("it listens");
+    cli.wait().expect("it ends");
 }

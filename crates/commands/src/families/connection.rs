@@ -13,6 +13,12 @@ const COMPATIBLE_VERSION: &str = "7.0.15";
 
 fn ping(ctx: &mut Context<'_>) -> Result<(), CommandError> {
     match ctx.args.len() {
+        // Clients that wait for messages understand arrays alone.
+        1 | 2 if !ctx.resp3() && ctx.session.subscriptions() > 0 => {
+            ctx.reply.array(2);
+            ctx.reply.bulk(b"pong");
+            ctx.reply.bulk(ctx.args.get(1).unwrap_or_default());
+        }
         1 => ctx.reply.simple("PONG"),
         2 => ctx.reply.bulk(ctx.args.bytes(1)?),
         _ => return Err(CommandError::wrong_arity("ping")),
@@ -130,7 +136,12 @@ fn client_setname(ctx: &mut Context<'_>) -> Result<(), CommandError> {
 
 fn client_info(ctx: &mut Context<'_>) -> Result<(), CommandError> {
     let session = &*ctx.session;
-    let flags = if session.no_evict { "e" } else { "N" };
+    let flags = match (session.subscriptions() > 0, session.no_evict) {
+        (true, true) => "Pe",
+        (true, false) => "P",
+        (false, true) => "e",
+        (false, false) => "N",
+    };
     let text = format!(
         "id={} name={} flags={flags} db={} cmd={} user=default resp={}\n",
         session.id(),

@@ -10,6 +10,7 @@ mod hash;
 mod hyperloglog;
 mod keys;
 mod list;
+mod pubsub;
 mod scan_args;
 mod server;
 mod set;
@@ -43,6 +44,7 @@ pub(crate) const FAMILIES: &[Family] = &[
     family("server", command::COMMANDS),
     family("server", config::COMMANDS),
     family("connection", connection::COMMANDS),
+    family("pubsub", pubsub::COMMANDS),
     family("list", list::COMMANDS),
     family("set", set::COMMANDS),
     family("hash", hash::COMMANDS),
