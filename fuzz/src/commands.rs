@@ -167,7 +167,8 @@ impl Driver {
         execute(&self.engine, &mut self.session, &words, &mut self.tree).time_out(&mut self.tree);
         assert!(!self.tree.is_open(), "C1: a reply is not complete");
         // A subscription has a reply for each channel, and whoever is subscribed receives messages besides.
-        let several = subscribed || words.first().is_some_and(|word| word.to_ascii_uppercase().ends_with(b"SUBSCRIBE"));
+        let several =
+            subscribed || words.first().is_some_and(|word| word.to_ascii_uppercase().ends_with(b"SUBSCRIBE"));
         let replies = self.tree.take().len();
         assert!(replies == 1 || (several && replies > 1), "C1: one reply a line, not {replies}");
     }

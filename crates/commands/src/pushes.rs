@@ -7,8 +7,8 @@
 //! ```
 //! Invariants: P1: what was published before a command is read comes before its reply; after the confirmation that
 //! a channel is unsubscribed, no message of it comes. P2: in RESP2 a session with subscriptions executes nothing but what changes them, PING,
-//! QUIT and RESET. P3: messages that are not taken in time end the connection, as Redis's `client-output-buffer-limit`
-//! does: the session is quitting, and writes nothing further.
+//! QUIT and RESET. P3: a session whose messages are not taken in time loses its subscriptions and is quitting, as Redis's
+//! `client-output-buffer-limit` does it; whoever owns the connection closes it.
 //!
 //! A session subscribes on one engine. There is no queue before its first subscription.
 
