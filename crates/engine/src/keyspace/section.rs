@@ -30,6 +30,7 @@ use crate::error::{OpError, shown};
 use crate::hash::KeyHash;
 use crate::local;
 use crate::memory::Amounts;
+use crate::pubsub::Kind;
 use crate::removal::{Bag, Dead, RemovalCause};
 use crate::sync::RwLockWriteGuard;
 
@@ -79,6 +80,8 @@ pub(crate) struct Log {
     swaps: Vec<(u16, u16)>,
     /// Who hears of it at the commit.
     pub(super) told: Told,
+    /// Messages that were published inside.
+    messages: Vec<(Kind, Box<[u8]>, Box<[u8]>)>,
     /// Whether the section can go back.
     saves: bool,
 }
@@ -173,7 +176,11 @@ impl<'e> Section<'e> {
                 self.bags[0].push(Dead { blob, cause: None, database: saved.db });
             }
         }
+        let core = self.core;
         self.unlock();
+        for (kind, channel, message) in log.messages {
+            core.publish_held(kind, &channel, &message);
+        }
         wait::serve(log.told.take_ready());
     }
 
@@ -349,6 +356,15 @@ impl Core {
             }
         });
         done.expect("I1: a door inside a section is entered once at a time")
+    }
+
+    /// Keeps a message until the section of this thread commits.
+    pub(crate) fn publish_later(&self, kind: Kind, channel: &[u8], message: &[u8]) {
+        let kept = held::with(|section| {
+            section.check(self);
+            section.log.borrow_mut().messages.push((kind, channel.into(), message.into()));
+        });
+        kept.expect("I1: a door inside a section is entered once at a time");
     }
 
     /// Exchanges two databases inside a section that holds every shard.

@@ -277,6 +277,14 @@ impl Broker {
 
     // ---- messages
 
+    /// How many a message on a channel would reach now.
+    pub(super) fn receivers(&self, channel: &[u8]) -> usize {
+        let patterns = self.patterns.read();
+        let matching = patterns.iter().filter(|(pattern, _)| glob::matches(pattern, channel));
+        let by_pattern: usize = matching.map(|(_, members)| members.0.len()).sum();
+        self.subscribers(Kind::Channel, channel) + by_pattern
+    }
+
     pub(super) fn publish(&self, channel: &[u8], message: &[u8]) -> usize {
         let mut delivery = Delivery::new(message);
         let (hash, stripe) = self.channels.locate(channel);

@@ -20,7 +20,7 @@ const KEPT_ITEMS: usize = 1_024;
 
 /// What can be subscribed to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Channel,
     Pattern,
     Shard,

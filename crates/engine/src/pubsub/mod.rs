@@ -40,7 +40,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 
 pub(crate) use self::broker::Broker;
-use self::mailbox::Kind;
+pub(crate) use self::mailbox::Kind;
 pub use self::options::{SlowSubscriber, SubscriberOptions};
 pub use self::subscriber::{Ready, Receive, ReceivedItems, Subscriber};
 use crate::engine::{Engine, check_key, check_value};
@@ -171,6 +171,14 @@ impl Core {
         self.pubsub.known().map_or(0, |broker| broker.publish(channel, message))
     }
 
+    /// Delivers what a transaction published, after it.
+    pub(crate) fn publish_held(&self, kind: Kind, channel: &[u8], message: &[u8]) {
+        match kind {
+            Kind::Shard => self.publish_shard_now(channel, message),
+            Kind::Channel | Kind::Pattern => self.publish_now(channel, message),
+        };
+    }
+
     /// The same for a shard channel, which no pattern matches.
     pub(crate) fn publish_shard_now(&self, channel: &[u8], message: &[u8]) -> usize {
         self.pubsub.known().map_or(0, |broker| broker.publish_shard(channel, message))
@@ -181,12 +189,13 @@ impl Engine {
     /// Publishes a message on a channel; returns how many subscriptions it reached.
     ///
     /// A subscriber of the channel and of two patterns that match counts three times and receives it three times. Whoever is
-    /// too slow is counted too. The message is there for every receiver before this returns.
+    /// too slow is counted too. The message is there for every receiver before this returns; inside a transaction it goes out at
+    /// the commit, and whoever is subscribed now is counted.
     ///
     /// **Command** `PUBLISH`. **Complexity** O(n + p), n the receivers, p the patterns that anybody is subscribed to.
     ///
     /// # Errors
-    /// [`OpError::KeyTooLong`], [`OpError::ValueTooLong`], [`OpError::InsideTransaction`].
+    /// [`OpError::KeyTooLong`], [`OpError::ValueTooLong`].
     ///
     /// # Examples
     /// ```
@@ -198,7 +207,11 @@ impl Engine {
     /// # Ok::<(), larder::OpError>(())
     /// ```
     pub fn publish(&self, channel: impl AsRef<[u8]>, message: impl AsRef<[u8]>) -> Result<usize, OpError> {
-        let (channel, message) = self.outside(channel.as_ref(), message.as_ref())?;
+        let (channel, message) = checked(channel.as_ref(), message.as_ref())?;
+        if self.core.is_within() {
+            self.core.publish_later(Kind::Channel, channel, message);
+            return Ok(self.core.pubsub.known().map_or(0, |broker| broker.receivers(channel)));
+        }
         Ok(self.core.publish_now(channel, message))
     }
 
@@ -209,7 +222,7 @@ impl Engine {
     /// **Command** `SPUBLISH`. **Complexity** O(n), n the receivers.
     ///
     /// # Errors
-    /// [`OpError::KeyTooLong`], [`OpError::ValueTooLong`], [`OpError::InsideTransaction`].
+    /// [`OpError::KeyTooLong`], [`OpError::ValueTooLong`].
     ///
     /// # Examples
     /// ```
@@ -225,7 +238,12 @@ impl Engine {
         channel: impl AsRef<[u8]>,
         message: impl AsRef<[u8]>,
     ) -> Result<usize, OpError> {
-        let (channel, message) = self.outside(channel.as_ref(), message.as_ref())?;
+        let (channel, message) = checked(channel.as_ref(), message.as_ref())?;
+        if self.core.is_within() {
+            self.core.publish_later(Kind::Shard, channel, message);
+            let broker = self.core.pubsub.known();
+            return Ok(broker.map_or(0, |broker| broker.subscribers(Kind::Shard, channel)));
+        }
         Ok(self.core.publish_shard_now(channel, message))
     }
 
@@ -336,14 +354,11 @@ impl Engine {
         let channel = channel.as_ref();
         self.core.pubsub.known().map_or(0, |broker| broker.subscribers(Kind::Shard, channel))
     }
+}
 
-    /// Checks what is to be published. A transaction holds locks, under which nobody may be woken.
-    fn outside<'a>(&self, channel: &'a [u8], message: &'a [u8]) -> Result<(&'a [u8], &'a [u8]), OpError> {
-        if self.core.is_within() {
-            return Err(OpError::InsideTransaction);
-        }
-        check_key(channel)?;
-        check_value(message.len())?;
-        Ok((channel, message))
-    }
+/// Checks what is to be published.
+fn checked<'a>(channel: &'a [u8], message: &'a [u8]) -> Result<(&'a [u8], &'a [u8]), OpError> {
+    check_key(channel)?;
+    check_value(message.len())?;
+    Ok((channel, message))
 }

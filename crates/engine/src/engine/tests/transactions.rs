@@ -451,6 +451,28 @@ fn who_waits_is_served_after_the_whole_transaction() {
     engine.validate();
 }
 
+#[test]
+fn messages_go_out_at_the_commit() {
+    let engine = Engine::new();
+    let subscriber = engine.subscriber(Default::default());
+    subscriber.subscribe("c").unwrap();
+    subscriber.psubscribe("?").unwrap();
+    subscriber.ssubscribe("s").unwrap();
+    let publish = |fails: bool| {
+        engine.transaction(["k"], |tx| {
+            assert_eq!(
+                (tx.publish("c", "1")?, tx.publish_shard("s", "2")?, tx.publish("none", "3")?),
+                (2, 1, 0)
+            );
+            assert!(subscriber.try_recv().is_none(), "not before the end");
+            if fails { Err(OpError::NoSuchKey) } else { Ok(()) }
+        })
+    };
+    assert!(publish(true).is_err() && subscriber.try_recv().is_none());
+    publish(false).unwrap();
+    assert_eq!(subscriber.try_iter().count(), 3);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
