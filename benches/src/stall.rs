@@ -1,19 +1,25 @@
 //! What a large collection does to the small keys beside it.
 //!
-//! One thread gets and sets small keys of an engine with a single shard and times every operation; another works on a
-//! collection of `n` elements in the same shard until its work was done often enough. The first row of a type is the
-//! machine's own: the other thread computes, and touches no engine.
+//! ```text
+//! the neighbour   get and set of small keys, every one timed: in the shard of the collection, and now and then in an engine of its own
+//! the worker      walks, captures, changes, copies, fills, deletes a collection of n elements; every call timed
+//! ```
+//! The operations apart are the floor: what the machine and the other jobs on it take from the same thread at the same time.
+//! The worker's calls are timed once more without a neighbour: nobody holds the lock longer than a call takes. The first row
+//! of a type is a worker that computes and touches no engine. How it is measured: stall/slices.rs.
 
+mod slices;
+
+use self::slices::{Calls, with_neighbour};
 use crate::collections::{Kind, element, larder::fill, mix, score};
 use crate::timing::{Histogram, Ticks};
 use bytes::Bytes;
 use larder::Engine;
 use serde::Serialize;
 use std::hint::black_box;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How the operations of the small keys went while the neighbour worked.
+/// How the operations of the small keys went while the worker worked.
 #[derive(Clone, Debug, Serialize)]
 pub struct Stall {
     /// The type of the large collection.
@@ -22,6 +28,19 @@ pub struct Stall {
     pub work: &'static str,
     /// How often that was done.
     pub times: u64,
+    /// Slices of time in which neither thread lost its processor, and all of them. The others do not count, if there are any such.
+    pub quiet: (u64, u64),
+    /// Beside the collection, in its shard.
+    pub beside: Times,
+    /// In an engine of their own: the floor.
+    pub apart: Times,
+    /// A call of the worker, with nobody beside it.
+    pub call: Times,
+}
+
+/// What a histogram says, in nanoseconds.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Times {
     /// The median.
     pub p50_ns: f64,
     /// One in a hundred takes longer.
@@ -32,97 +51,116 @@ pub struct Stall {
     pub longest_ns: f64,
 }
 
-type Work = fn(&Engine, Kind, u64);
+impl Times {
+    fn of(histogram: &Histogram, ticks: &Ticks) -> Self {
+        let at = |q| ticks.ns(histogram.quantile(q));
+        let longest_ns = ticks.ns(histogram.max());
+        Self { p50_ns: at(0.5), p99_ns: at(0.99), p999_ns: at(0.999), longest_ns }
+    }
+}
+
+/// A piece of work, and what has to be there before each.
+struct Work {
+    name: &'static str,
+    prepare: Option<fn(&Engine, Kind, u64)>,
+    run: fn(&Engine, Kind, u64, &mut Calls<'_>),
+}
+
+const WORKS: [Work; 7] = [
+    Work {
+        name: "nothing (the machine alone)",
+        prepare: None,
+        run: |_, _, _, calls| {
+            calls.time(|| black_box((0..100_000).fold(0, |sum, i| mix(sum ^ i))));
+        },
+    },
+    Work {
+        name: "walk a capture",
+        prepare: None,
+        run: |engine, kind, _, calls| calls.time(|| walk(engine, kind)),
+    },
+    Work { name: "change under a capture", prepare: None, run: change_under_capture },
+    Work {
+        name: "fill from nothing, small to large",
+        prepare: None,
+        run: |engine, kind, len, calls| {
+            (0..len.min(20_000)).for_each(|i| calls.time(|| put(engine, "fresh", kind, i)));
+            calls.time(|| engine.remove("fresh").expect("the engine is sound"));
+        },
+    },
+    Work {
+        name: "copy, change and delete whole",
+        prepare: None,
+        run: |engine, kind, len, calls| {
+            calls.time(|| engine.copy("large", engine, "copy", true).expect("there is no limit"));
+            touch(engine, "copy", kind, len, calls);
+            calls.time(|| engine.remove("copy").expect("the engine is sound"));
+        },
+    },
+    Work { name: "20 k in one call in, and in one call out", prepare: None, run: many_at_once },
+    // The whole collection, every node its own: freed in steps.
+    Work {
+        name: "delete, and free all of it",
+        prepare: Some(refill),
+        run: |engine, _, _, calls| {
+            calls.time(|| engine.remove("large").expect("the engine is sound"));
+            while calls.time(|| engine.maintain(larder::Budget::keys(256))).due {}
+        },
+    },
+];
 
 /// Measures every type of the list.
 pub fn measure(kinds: &[Kind], len: u64, quick: bool) -> Vec<Stall> {
-    let span = if quick { Duration::from_millis(50) } else { Duration::from_secs(3) };
-    let works: [(&str, Work); 5] = [
-        ("nothing (the machine alone)", |_, _, _| {
-            black_box((0..100_000).fold(0, |sum, i| mix(sum ^ i)));
-        }),
-        ("walk a capture", |engine, kind, _| walk(engine, kind)),
-        ("change under a capture", change_under_capture),
-        ("fill from nothing, small to large", |engine, kind, len| {
-            fill(engine, "fresh", kind, len.min(20_000));
-            engine.remove("fresh").expect("the engine is sound");
-        }),
-        ("copy, change and delete whole", |engine, kind, len| {
-            engine.copy("large", engine, "copy", true).expect("there is no limit");
-            touch(engine, "copy", kind, len);
-            engine.remove("copy").expect("the engine is sound");
-        }),
-    ];
+    let span = if quick { Duration::from_millis(50) } else { Duration::from_secs(1) };
     let mut stalls = Vec::new();
     for &kind in kinds {
         let engine = Engine::builder().seed(1).shards(1).build().expect("the settings are valid");
-        fill(&engine, "large", kind, len);
-        for (name, work) in works {
-            stalls.push(beside(&engine, kind, len, (name, work), span));
-        }
-        // The whole collection, every node its own: freed in steps.
-        let delete: Work = |engine, _, _| {
-            engine.remove("large").expect("the engine is sound");
-            while engine.maintain(larder::Budget::keys(256)).due {}
-        };
-        stalls.push(beside(&engine, kind, len, ("delete, and free all of it", delete), Duration::ZERO));
+        refill(&engine, kind, len);
+        stalls.extend(WORKS.iter().map(|work| measure_one(&engine, kind, len, work, span)));
     }
     stalls
 }
 
-fn beside(
-    engine: &Engine,
-    kind: Kind,
-    len: u64,
-    (name, work): (&'static str, Work),
-    span: Duration,
-) -> Stall {
+fn measure_one(engine: &Engine, kind: Kind, len: u64, work: &Work, span: Duration) -> Stall {
     let ticks = Ticks::calibrate();
-    let keys: Vec<String> = (0..1_000).map(|i| format!("small:{i}")).collect();
-    keys.iter().for_each(|key| engine.set(key, "value").expect("there is no limit"));
-    let (working, ready) = (AtomicBool::new(true), AtomicBool::new(false));
-    let mut times = 0;
-    let mut histogram = Histogram::new();
-    std::thread::scope(|scope| {
-        let (working, ready, keys) = (&working, &ready, &keys);
-        let reader = scope.spawn(move || {
-            let mut histogram = Histogram::new();
-            let mut i = 0u64;
-            while working.load(Ordering::Relaxed) {
-                let key = &keys[usize::try_from(mix(i) % 1_000).expect("small")];
-                let start = Ticks::now();
-                if i.is_multiple_of(10) {
-                    engine.set(key, "other").expect("there is no limit");
-                } else {
-                    engine.get_with(key, |value| black_box(value.len())).expect("the engine is sound");
-                }
-                histogram.record(Ticks::now() - start);
-                i += 1;
-                ready.store(true, Ordering::Relaxed);
-            }
-            histogram
-        });
-        while !ready.load(Ordering::Relaxed) {
-            std::hint::spin_loop();
+    let mut alone = Calls::alone();
+    repeat(&mut alone, engine, kind, len, work, span / 4);
+    with_neighbour(engine, |calls| {
+        let times = repeat(calls, engine, kind, len, work, span);
+        let (seen, of) = (calls.seen(), |histogram: &Histogram| Times::of(histogram, &ticks));
+        Stall {
+            kind: kind.name(),
+            work: work.name,
+            times,
+            quiet: (calls.quiet.slices, calls.all.slices),
+            beside: of(&seen.beside),
+            apart: of(&seen.apart),
+            call: of(&alone.seen().calls),
         }
-        let start = Instant::now();
-        while times == 0 || start.elapsed() < span {
-            work(engine, kind, len);
-            times += 1;
+    })
+}
+
+/// Works for a while: until half of the span was quiet, or five times of it are over.
+fn repeat(calls: &mut Calls<'_>, engine: &Engine, kind: Kind, len: u64, work: &Work, span: Duration) -> u64 {
+    let (start, mut times) = (Instant::now(), 0);
+    while times == 0 || (calls.quiet.span < span / 2 && start.elapsed() < span * 5) {
+        if let Some(prepare) = work.prepare {
+            prepare(engine, kind, len);
+            calls.forget();
         }
-        working.store(false, Ordering::Relaxed);
-        histogram.merge(&reader.join().expect("the reader ends well"));
-    });
-    let at = |q| ticks.ns(histogram.quantile(q));
-    Stall {
-        kind: kind.name(),
-        work: name,
-        times,
-        p50_ns: at(0.5),
-        p99_ns: at(0.99),
-        p999_ns: at(0.999),
-        longest_ns: ticks.ns(histogram.max()),
+        (work.run)(engine, kind, len, calls);
+        if work.prepare.is_some() {
+            calls.turn(true);
+        }
+        times += 1;
     }
+    times
+}
+
+/// A new collection in the place of the large one.
+fn refill(engine: &Engine, kind: Kind, len: u64) {
+    engine.remove("large").expect("the engine is sound");
+    fill(engine, "large", kind, len);
 }
 
 fn walk(engine: &Engine, kind: Kind) {
@@ -151,7 +189,7 @@ fn walk(engine: &Engine, kind: Kind) {
 }
 
 /// Changes a thousand elements while a capture holds every node, so that each change copies.
-fn change_under_capture(engine: &Engine, kind: Kind, len: u64) {
+fn change_under_capture(engine: &Engine, kind: Kind, len: u64, calls: &mut Calls<'_>) {
     let sound = "the engine is sound";
     let held: Box<dyn Drop0> = match kind {
         Kind::List => Box::new(engine.list::<Bytes>("large").iter().expect(sound)),
@@ -160,7 +198,7 @@ fn change_under_capture(engine: &Engine, kind: Kind, len: u64) {
         Kind::SortedSet => Box::new(engine.sorted_set::<Bytes>("large").iter().expect(sound)),
         Kind::Stream => Box::new(engine.stream("large").range(..).expect(sound)),
     };
-    touch(engine, "large", kind, len);
+    touch(engine, "large", kind, len, calls);
     drop(held);
 }
 
@@ -169,29 +207,83 @@ trait Drop0 {}
 
 impl<T> Drop0 for T {}
 
-fn touch(engine: &Engine, key: &str, kind: Kind, len: u64) {
+fn touch(engine: &Engine, key: &str, kind: Kind, len: u64, calls: &mut Calls<'_>) {
     let sound = "there is no limit";
     for i in 0..1_000 {
         let number = mix(i ^ len) % len;
         match kind {
             Kind::List => {
                 let index = i64::try_from(number).expect("small");
-                engine.list::<Bytes>(key).set(index, &element(i)).expect(sound);
+                calls.time(|| engine.list::<Bytes>(key).set(index, &element(i)).expect(sound));
             }
             Kind::Set => {
                 let set = engine.set_of::<Bytes>(key);
-                set.remove(&element(number)).expect(sound);
-                set.add(&element(number)).expect(sound);
+                calls.time(|| set.remove(&element(number)).expect(sound));
+                calls.time(|| set.add(&element(number)).expect(sound));
             }
             Kind::Hash => {
-                engine.hash::<Bytes, Bytes>(key).set(&element(number), &element(i)).expect(sound);
+                let hash = engine.hash::<Bytes, Bytes>(key);
+                calls.time(|| hash.set(&element(number), &element(i)).expect(sound));
             }
             Kind::SortedSet => {
-                engine.sorted_set::<Bytes>(key).add(&element(number), score(i)).expect(sound);
+                let sorted = engine.sorted_set::<Bytes>(key);
+                calls.time(|| sorted.add(&element(number), score(i)).expect(sound));
             }
             Kind::Stream => {
-                engine.stream(key).add([("f", "v")]).expect(sound);
+                calls.time(|| engine.stream(key).add([("f", "v")]).expect(sound));
             }
         }
+    }
+}
+
+/// Adds very many elements in one call, and takes them out in one call; a group of a stream reads and forgets them.
+fn many_at_once(engine: &Engine, kind: Kind, len: u64, calls: &mut Calls<'_>) {
+    const MANY: u64 = 20_000;
+    let (sound, new) = ("there is no limit", (len..len + MANY).map(element).collect::<Vec<_>>());
+    match kind {
+        Kind::List => {
+            let list = engine.list::<Bytes>("large");
+            calls.time(|| list.extend_back(&new).expect(sound));
+            calls.time(|| list.trim(0, -1 - i64::try_from(MANY).expect("small")).expect(sound));
+        }
+        Kind::Set => {
+            let set = engine.set_of::<Bytes>("large");
+            calls.time(|| set.add_many(&new).expect(sound));
+            calls.time(|| set.remove_many(&new).expect(sound));
+        }
+        Kind::Hash => {
+            let hash = engine.hash::<Bytes, Bytes>("large");
+            calls.time(|| hash.set_many(new.iter().zip(&new)).expect(sound));
+            calls.time(|| hash.remove_many(&new).expect(sound));
+        }
+        Kind::SortedSet => {
+            let sorted = engine.sorted_set::<Bytes>("large");
+            let scored = new.iter().map(|member| (member, 3_000_000.0));
+            calls.time(|| sorted.add_all(scored, larder::ZAddOptions::new()).expect(sound));
+            calls.time(|| sorted.remove_range(larder::ScoreRange::from(2_500_000.0..)).expect(sound));
+        }
+        Kind::Stream => {
+            let stream = engine.stream("large");
+            let back = usize::try_from(MANY.min(len - 1)).expect("small");
+            let from = stream.range_reversed(..).expect(sound).nth(back).expect("there are more").id;
+            stream.group("all").create(from).expect(sound);
+            calls.time(|| stream.group("all").read("one").expect(sound).len());
+            calls.time(|| stream.group("all").remove_consumer("one").expect(sound));
+            stream.group("all").destroy().expect(sound);
+        }
+    }
+}
+
+/// Adds the element with this number.
+fn put(engine: &Engine, key: &str, kind: Kind, i: u64) {
+    let refused = "there is no limit";
+    match kind {
+        Kind::List => drop(engine.list::<Bytes>(key).push_back(&element(i)).expect(refused)),
+        Kind::Set => drop(engine.set_of::<Bytes>(key).add(&element(i)).expect(refused)),
+        Kind::Hash => drop(engine.hash::<Bytes, Bytes>(key).set(&element(i), &element(!i)).expect(refused)),
+        Kind::SortedSet => {
+            engine.sorted_set::<Bytes>(key).add(&element(i), score(i)).expect(refused);
+        }
+        Kind::Stream => drop(engine.stream(key).add([(&b"f"[..], &element(i)[..])]).expect(refused)),
     }
 }

@@ -5,7 +5,7 @@
 //! larder pays for a key, a lock and an expiry check in every operation; the maps do not.
 //!
 //! The second part asks what a large collection does to its neighbours: one thread gets and sets small keys of the only
-//! shard of an engine, another captures and walks, changes, deletes or converts a collection of a million elements there.
+//! shard of an engine, another captures and walks, changes, deletes or converts a collection of a million elements there (stall.rs).
 
 use clap::Parser;
 use larder_benches::alloc::CountingAllocator;
@@ -42,6 +42,9 @@ struct Options {
     /// Leaves the second part out.
     #[arg(long)]
     no_stalls: bool,
+    /// Leaves the first part out.
+    #[arg(long)]
+    only_stalls: bool,
     /// Elements of the large neighbour in the second part.
     #[arg(long, default_value_t = 1_000_000)]
     neighbour: u64,
@@ -74,7 +77,11 @@ fn main() {
     let machine = Machine::read(Ticks::calibrate().own_cost_ns());
     let wanted = |kind: &Kind| options.only.is_empty() || options.only.iter().any(|part| kind.name() == part);
     let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(wanted).collect();
-    let servers: Vec<Rc<Server>> = if options.no_servers { Vec::new() } else { start_servers() };
+    if options.only_stalls {
+        options.sizes.clear();
+    }
+    let without = options.no_servers || options.only_stalls;
+    let servers: Vec<Rc<Server>> = if without { Vec::new() } else { start_servers() };
     let mut readings = Vec::new();
     for &kind in &kinds {
         for &elements in &options.sizes {
@@ -184,18 +191,33 @@ fn table(kind: Kind, elements: u64, readings: &[Reading]) -> Table {
 }
 
 fn stall_table(stalls: &[stall::Stall], neighbour: u64) -> Table {
-    let columns = ["what the neighbour does", "times", "p50", "p99", "p99.9", "longest"];
+    let columns = [
+        "what the worker does",
+        "quiet slices",
+        "p50",
+        "p99",
+        "p99.9",
+        "longest",
+        "apart: p99.9",
+        "longest",
+        "the call alone: p99.9",
+        "longest",
+    ];
     let mut table = Table::new(format!("get and set beside a collection of {}", count(neighbour)), &columns);
     for stall in stalls {
-        table.row(vec![
+        let (beside, apart, call) = (&stall.beside, &stall.apart, &stall.call);
+        let mut cells = vec![
             format!("{}: {}", stall.kind, stall.work),
-            count(stall.times),
-            duration(stall.p50_ns),
-            duration(stall.p99_ns),
-            duration(stall.p999_ns),
-            duration(stall.longest_ns),
-        ]);
+            format!("{} of {}", stall.quiet.0, stall.quiet.1),
+        ];
+        cells.extend([beside.p50_ns, beside.p99_ns, beside.p999_ns, beside.longest_ns].map(duration));
+        cells.extend([apart.p999_ns, apart.longest_ns, call.p999_ns, call.longest_ns].map(duration));
+        table.row(cells);
     }
-    table.note("One shard, one thread on each side; each operation of the small keys is timed.");
+    table.note(
+        "One shard, one thread on each side; each operation of the small keys is timed. Quiet: neither thread lost its processor \
+         to another job; only these count. Apart: the same thread now and then in another engine. The call alone: the worker's own \
+         calls without a neighbour, which bound how long the lock is held.",
+    );
     table
 }
