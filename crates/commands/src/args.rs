@@ -90,7 +90,7 @@ impl<'a> Args<'a> {
             seconds.ok_or_else(|| CommandError::new("ERR timeout is not a float or out of range"))?;
         let span_ms = (seconds * 1_000.0).ceil();
         // What does not fit into 64 bits is negative to Redis.
-        if span_ms < 0.0 || span_ms >= 9_223_372_036_854_775_808.0 {
+        if !(0.0..9_223_372_036_854_775_808.0).contains(&span_ms) {
             return Err(CommandError::new("ERR timeout is negative"));
         }
         Ok(Some(Duration::from_secs_f64(span_ms / 1_000.0)).filter(|span| !span.is_zero()))

@@ -123,6 +123,10 @@ impl Stage {
         }
         for (at, (ours, theirs)) in out.iter().zip(&mut self.theirs).enumerate() {
             let theirs = theirs.replies();
+            // HELLO tells the number of the connection.
+            if ours.starts_with(b"%7") && theirs.starts_with(b"%7") {
+                continue;
+            }
             assert_eq!(
                 ours.escape_ascii().to_string(),
                 theirs.escape_ascii().to_string(),
@@ -292,7 +296,7 @@ const PLAIN: &[&str] = &[
 #[test]
 fn random_scripts_are_played_as_redis_plays_them() {
     let Some(server) = Server::start(Kind::Redis) else { return };
-    for seed in 0..60 {
+    for seed in 0..150 {
         let (mut random, mut stage) = (Random(seed), Stage::new(&server, 5));
         for count in 0..120 {
             let at = random.below(5);
