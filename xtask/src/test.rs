@@ -130,7 +130,7 @@ fn examples() -> Outcome {
 
 /// Runs the engine on a scheduler that tries out interleavings, each model as often as `runs` says.
 pub(crate) fn models(runs: Option<&str>) -> Outcome {
-    let mut command = cargo(["test", "-p", "larder", "--test", "models"]);
+    let mut command = cargo(["test", "-p", "larder", "--test", "models", "--test", "linearizable"]);
     command.env("RUSTFLAGS", "--cfg shuttle").env("CARGO_TARGET_DIR", tools::target_dir().join("shuttle"));
     if let Some(runs) = runs {
         command.env("LARDER_MODEL_RUNS", runs);

@@ -4,6 +4,7 @@
 //! linearizable/single.rs       strings, lists, hashes, sets, sorted sets, streams: calls of one key each, key by key
 //! linearizable/several.rs      moves, batches, renames, stored results: calls of several keys
 //! linearizable/planted.rs      engines with a bug in front of them, every one of which is found
+//! linearizable/interleaved.rs  the same scripts on a scheduler: RUSTFLAGS="--cfg shuttle" cargo test -p larder --test linearizable
 //! ```
 //! `LARDER_HISTORIES` (default 500) is shared out between the tests, `LARDER_SEED` moves them. What promises no single moment is
 //! split into calls that do: MGET into reads.
@@ -13,7 +14,13 @@ use std::time::Duration;
 
 use larder::{Clock, EncodingLimits, Engine, ManualClock, OpError, UnixMillis};
 use larder_testkit::linear::Dice;
+#[cfg(not(shuttle))]
+use larder_testkit::linear::{Campaign, History, Model, Plan, Slot, Verdict, record};
 
+#[cfg(shuttle)]
+#[path = "linearizable/interleaved.rs"]
+mod interleaved;
+#[cfg(not(shuttle))]
 #[path = "linearizable/planted.rs"]
 mod planted;
 #[path = "linearizable/several.rs"]
@@ -21,7 +28,11 @@ mod several;
 #[path = "linearizable/single.rs"]
 mod single;
 
+#[cfg(shuttle)]
+use interleaved::campaign;
+
 /// Tests that share the histories.
+#[cfg(not(shuttle))]
 const TESTS: u64 = 10;
 
 /// What calls return, in the tests' own words.
@@ -63,6 +74,28 @@ fn text<T: AsRef<[u8]>>(result: Result<Option<T>, OpError>) -> Ret {
 /// One element or none.
 fn element(result: Result<Option<u32>, OpError>) -> Ret {
     ret(result, |element| Ret::Elements(element.into_iter().collect()))
+}
+
+/// Records histories of threads on fresh engines and has each judged; tells what was seen.
+#[cfg(not(shuttle))]
+fn campaign<M: Model<Ret = Ret>>(
+    test: &'static str,
+    model: M,
+    draw: impl Fn(&mut Dice, Slot) -> M::Op,
+    run: impl Fn(&Engine, &M::Op) -> Ret + Sync,
+    judge: impl Fn(&M, History<M::Op, Ret>) -> Verdict,
+) -> String
+where
+    M::Op: Send,
+{
+    let report = Campaign::new(test, TESTS).run(
+        |seed| {
+            let engine = engine(seed);
+            record(seed, Plan::draw(&mut Dice::new(seed)), &draw, |op| run(&engine, op))
+        },
+        |_, history| judge(&model, history),
+    );
+    format!("{test}: {report}")
 }
 
 /// A clock that stands still and now and then lets another thread go on.

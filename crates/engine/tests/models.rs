@@ -341,3 +341,47 @@ fn a_watch_sees_every_write_after_it() {
         assert!(before || watch.is_changed(), "what was not there yet came after the watch began");
     });
 }
+
+/// Crossing pairs, batches in opposite orders, a stored result and a plain writer: whoever took locks in the order of his keys
+/// would wait for ever, and the scheduler says so.
+#[test]
+fn crossing_keys_never_wait_for_each_other() {
+    use larder::End;
+    explore(|| {
+        let engine = engine();
+        let (left, right) =
+            (engine.list::<u32>("left").into_owned(), engine.list::<u32>("right").into_owned());
+        left.push_back(1).expect("room");
+        right.push_back(2).expect("room");
+        engine.set_of::<u32>("a").add_many([1, 2]).expect("room");
+        engine.set_of::<u32>("b").add(3).expect("room");
+        let acts: [fn(&Engine); 5] = [
+            |engine| drop(engine.list::<u32>("left").move_to("right", End::Head, End::Tail).expect("lists")),
+            |engine| drop(engine.list::<u32>("right").move_to("left", End::Head, End::Tail).expect("lists")),
+            |engine| {
+                engine.set_of::<u32>("a").move_to("b", 1).expect("sets");
+                engine.set_many(&[("x", "1"), ("y", "1"), ("z", "1")]).expect("room");
+            },
+            |engine| {
+                engine.set_many(&[("z", "2"), ("y", "2"), ("x", "2")]).expect("room");
+                engine.set_of::<u32>("b").store_union(["b", "a"]).expect("sets");
+            },
+            |engine| drop(engine.list::<u32>("left").push_front(3).expect("room")),
+        ];
+        let threads = acts
+            .into_iter()
+            .map(|act| {
+                let engine = engine.clone();
+                thread::spawn(move || act(&engine))
+            })
+            .collect();
+        join::<()>(threads);
+        let mut elements = left.range(0, -1).expect("a list");
+        elements.extend(right.range(0, -1).expect("a list"));
+        elements.sort_unstable();
+        assert_eq!(elements, [1, 2, 3], "nothing is lost on the way, nothing is there twice");
+        let batch = engine.get_many(&["x", "y", "z"]).expect("strings");
+        assert!(batch.iter().all(|value| *value == batch[0]), "{batch:?}");
+        assert!(engine.set_of::<u32>("b").contains(1).expect("a set"));
+    });
+}

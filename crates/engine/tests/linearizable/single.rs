@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use larder::{Added, End, Engine, SetOptions, SetOutcome, StreamId};
-use larder_testkit::linear::{Campaign, Dice, Model, Plan, STEPS, Sequential, Slot, check_by_key, record};
+use larder_testkit::linear::{Dice, Model, STEPS, Sequential, Slot, check_by_key};
 
-use crate::{Ret, TESTS, count, element, engine, flag, ret, text};
+use crate::{Ret, count, element, flag, ret, text};
 
 /// Two keys: a history's calls are spread over them and checked apart.
 const KEYS: [&str; 2] = ["k", "other"];
@@ -39,30 +39,23 @@ impl<M: Model> Model for Each<M> {
     }
 }
 
-/// Records histories of one family and checks them key by key; tells what was seen.
-fn campaign<M: Model<Ret = Ret>>(
+/// Records histories of one family and checks them key by key.
+fn campaign<M: Model<Ret = Ret> + Send + Sync + 'static>(
     test: &'static str,
     model: M,
-    draw: impl Fn(&mut Dice, Slot) -> M::Op,
-    run: impl Fn(&Engine, &str, &M::Op) -> Ret + Sync,
+    draw: impl Fn(&mut Dice, Slot) -> M::Op + Send + Sync + 'static,
+    run: impl Fn(&Engine, &str, &M::Op) -> Ret + Send + Sync + 'static,
 ) -> String
 where
     M::Op: Send,
 {
-    let model = Each(model);
-    let report = Campaign::new(test, TESTS).run(
-        |seed| {
-            let engine = engine(seed);
-            let plan = Plan::draw(&mut Dice::new(seed));
-            let draw = |dice: &mut Dice, slot: Slot| {
-                let key = KEYS[usize::from(dice.once_in(4))];
-                On(key, draw(dice, slot))
-            };
-            record(seed, plan, draw, |On(key, op)| run(&engine, key, op))
-        },
-        |_, history| check_by_key(&model, history, |op| op.0, STEPS),
-    );
-    format!("{test}: {report}")
+    crate::campaign(
+        test,
+        Each(model),
+        move |dice, slot| On(KEYS[usize::from(dice.once_in(4))], draw(dice, slot)),
+        move |engine, On(key, op)| run(engine, key, op),
+        |model, history| check_by_key(model, history, |op| op.0, STEPS),
+    )
 }
 
 #[derive(Debug, Clone)]

@@ -38,5 +38,5 @@ pub use campaign::{Campaign, Report, seed};
 pub use explain::Violation;
 pub use history::{Call, History, Log, Stamps};
 pub use model::{Model, Sequential};
-pub use record::{Dice, Plan, Slot, record};
+pub use record::{Dice, Plan, Slot, record, script};
 pub use search::{STEPS, Verdict, check, check_by_key};

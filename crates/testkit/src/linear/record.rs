@@ -131,6 +131,12 @@ struct Step<Op> {
     pause: Pause,
 }
 
+/// The calls that each thread would make, for threads that somebody else schedules.
+pub fn script<Op>(seed: u64, plan: Plan, draw: impl Fn(&mut Dice, Slot) -> Op) -> Vec<Vec<Op>> {
+    let scripts = scripts(&mut Dice::new(seed), plan, draw);
+    scripts.into_iter().map(|steps| steps.into_iter().map(|step| step.op).collect()).collect()
+}
+
 /// Draws a script for each thread, runs them at the same time and returns what happened.
 ///
 /// # Panics
