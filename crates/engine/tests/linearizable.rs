@@ -3,6 +3,7 @@
 //! ```text
 //! linearizable/single.rs       strings, lists, hashes, sets, sorted sets, streams: calls of one key each, key by key
 //! linearizable/several.rs      moves, batches, renames, stored results: calls of several keys
+//! linearizable/bank.rs         the model of a bank, for transactions
 //! linearizable/planted.rs      engines with a bug in front of them, every one of which is found
 //! linearizable/interleaved.rs  the same scripts on a scheduler: RUSTFLAGS="--cfg shuttle" cargo test -p larder --test linearizable
 //! ```
@@ -17,6 +18,9 @@ use larder_testkit::linear::Dice;
 #[cfg(not(shuttle))]
 use larder_testkit::linear::{Campaign, History, Model, Plan, Slot, Verdict, record};
 
+#[expect(dead_code, reason = "what pretends to be a bank makes fewer calls than one")]
+#[path = "linearizable/bank.rs"]
+mod bank;
 #[cfg(shuttle)]
 #[path = "linearizable/interleaved.rs"]
 mod interleaved;

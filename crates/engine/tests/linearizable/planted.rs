@@ -10,9 +10,10 @@ use std::thread::yield_now;
 use larder::{End, Engine};
 use larder_testkit::linear::{Dice, Model, Plan, STEPS, Slot, check, record, seed};
 
+use crate::bank::{Account, Bank, Ending};
 use crate::several::{Batch, NAMES, Strings as Several, run_batch};
 use crate::single::{Ends, Lists, Strings, Text, run_list, run_text};
-use crate::{Ret, count, element, engine, text};
+use crate::{Ret, count, element, engine, ret, text};
 
 const KEY: &str = "k";
 
@@ -165,4 +166,35 @@ fn a_rename_in_two_calls_is_found() {
         op => run_batch(engine, op),
     };
     println!("{}", found("a rename in two calls", &Several, draw, || (), run));
+}
+
+/// A transfer that is a charge and a deposit, one after the other, and takes the charge back if the account is overdrawn.
+#[test]
+fn a_transaction_of_two_operations_is_found() {
+    let draw = |dice: &mut Dice, _: Slot| {
+        let (from, amount) = (dice.below(2) as usize, i64::from(1 + dice.below(9)));
+        match dice.below(5) {
+            0 | 1 => Account::Transfer { from, to: 1 - from, amount, ending: Ending::Commit },
+            2 => Account::Deposit(from, 10),
+            _ => Account::Get(from),
+        }
+    };
+    let run = |engine: &Engine, (): &(), op: &Account| {
+        let add = |at: usize, amount: i64| ret(engine.incr_by(NAMES[at], amount), Ret::Number);
+        match *op {
+            Account::Transfer { from, to, amount, .. } => {
+                let left = add(from, -amount);
+                yield_now();
+                if matches!(left, Ret::Number(left) if left < 0) {
+                    add(from, amount);
+                    return Ret::Refused("overdrawn".to_owned());
+                }
+                add(to, amount)
+            }
+            Account::Deposit(at, amount) => add(at, amount),
+            Account::Get(at) => text(engine.get(NAMES[at])),
+            _ => unreachable!("not drawn"),
+        }
+    };
+    println!("{}", found("a transaction of two operations", &Bank, draw, || (), run));
 }
