@@ -3,7 +3,7 @@
 //! ```text
 //! linearizable/single.rs       strings, lists, hashes, sets, sorted sets, streams: calls of one key each, key by key
 //! linearizable/several.rs      moves, batches, renames, stored results: calls of several keys
-//! linearizable/bank.rs         the model of a bank, for transactions
+//! linearizable/transactions.rs transactions over several keys and types that commit, fail and panic; bank.rs: a model of some
 //! linearizable/planted.rs      engines with a bug in front of them, every one of which is found
 //! linearizable/interleaved.rs  the same scripts on a scheduler: RUSTFLAGS="--cfg shuttle" cargo test -p larder --test linearizable
 //! ```
@@ -18,7 +18,6 @@ use larder_testkit::linear::Dice;
 #[cfg(not(shuttle))]
 use larder_testkit::linear::{Campaign, History, Model, Plan, Slot, Verdict, record};
 
-#[expect(dead_code, reason = "what pretends to be a bank makes fewer calls than one")]
 #[path = "linearizable/bank.rs"]
 mod bank;
 #[cfg(shuttle)]
@@ -31,13 +30,15 @@ mod planted;
 mod several;
 #[path = "linearizable/single.rs"]
 mod single;
+#[path = "linearizable/transactions.rs"]
+mod transactions;
 
 #[cfg(shuttle)]
 use interleaved::campaign;
 
 /// Tests that share the histories.
 #[cfg(not(shuttle))]
-const TESTS: u64 = 10;
+const TESTS: u64 = 12;
 
 /// What calls return, in the tests' own words.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -385,3 +385,52 @@ fn crossing_keys_never_wait_for_each_other() {
         assert!(engine.set_of::<u32>("b").contains(1).expect("a set"));
     });
 }
+
+/// Transactions with crossing keys, one of which fails half-way, beside a plain writer and a reader of all.
+#[test]
+fn transactions_are_seen_whole_or_not_at_all() {
+    use larder::OpError;
+    explore(|| {
+        let engine = engine();
+        engine.set_many(&[("a", "10"), ("b", "10"), ("c", "10")]).expect("room");
+        let acts: [fn(&Engine); 4] = [
+            |engine| {
+                let moved = engine.transaction(["a", "b"], |tx| {
+                    tx.decr_by("a", 3)?;
+                    thread::yield_now();
+                    tx.incr_by("b", 3)
+                });
+                moved.expect("declared");
+            },
+            |engine| {
+                let moved = engine.transaction(["b", "c", "a"], |tx| {
+                    tx.decr_by("b", 5)?;
+                    tx.incr_by("a", 5)?;
+                    thread::yield_now();
+                    Err::<(), _>(OpError::Overflow)
+                });
+                assert_eq!(moved, Err(OpError::Overflow));
+            },
+            |engine| {
+                let sum = engine.transaction(["c", "b", "a"], |tx| {
+                    let number = |key| Ok::<i64, OpError>(tx.incr_by(key, 0)?);
+                    Ok::<_, OpError>(number("a")? + number("b")? + number("c")?)
+                });
+                assert!(matches!(sum, Ok(30 | 31)), "{sum:?}");
+            },
+            |engine| drop(engine.incr("c").expect("a number")),
+        ];
+        let threads = acts
+            .into_iter()
+            .map(|act| {
+                let engine = engine.clone();
+                thread::spawn(move || act(&engine))
+            })
+            .collect();
+        join::<()>(threads);
+        let left = engine.get_many(&["a", "b", "c"]).expect("strings");
+        let left: Vec<String> =
+            left.iter().flatten().map(|value| String::from_utf8_lossy(value).into_owned()).collect();
+        assert_eq!(left, ["7", "13", "11"]);
+    });
+}
