@@ -1,7 +1,7 @@
 //! Effects: what a write changed, in absolute terms.
 //!
 //! ```text
-//! operation --under the shard's lock--> Effect { database, key, delta } ... --> Engine::take_effects
+//! operation --under the shard's lock--> Effect { database, key, delta } --feed--> take_effects, changes, on
 //! Engine::apply(effect) on another engine: no clock, no chance, no option is looked at
 //! ```
 //! Invariants: I1: the effects of a key are recorded in the order in which its changes were committed. I2: applied in that
@@ -47,6 +47,11 @@ pub enum Delta {
     SetString {
         /// The bytes.
         value: Box<[u8]>,
+        /// When it expires.
+        deadline: Option<UnixMillis>,
+    },
+    /// The key holds a typed value that refused to be encoded; the deadline is part of it. Applied, the key is gone.
+    SetOpaque {
         /// When it expires.
         deadline: Option<UnixMillis>,
     },

@@ -25,6 +25,7 @@
 //! engine/      operations, one file a family          typed/     decoded values, single flight
 //! keyspace/    shards, locks, entries, accounts       collections/  what values are made of
 //! expiry/      timing wheels                          eviction/  policies, admission, sampler
+//! feed/        who is told of changes
 //! memory.rs    allocator model, budgets               stats.rs   counters
 //! pubsub/      channels, patterns, subscribers
 //! ```
@@ -46,6 +47,7 @@ mod engine;
 mod error;
 mod eviction;
 mod expiry;
+mod feed;
 mod glob;
 mod hash;
 mod keyspace;
@@ -82,7 +84,7 @@ pub use config::Builder;
 pub use effect::{Delta, Effect, End, StreamDelta};
 pub use engine::{
     AddCount, AddOptions, Aggregate, At, AutoClaimed, BitFields, Bitmap, Budget, CacheOptions, ClaimOptions,
-    CombineOptions, CommonRun, CommonSubsequence, ConsumerDetails, ConsumerInfo, Encoding, Engine,
+    CombineOptions, CommonRun, CommonSubsequence, ConsumerDetails, ConsumerInfo, Encoding, Engine, Entry,
     ExpireCondition, Expiry, FieldExpiry, FieldPersist, FieldSetOptions, FieldTtl, Geo, GeoFound, GeoScore,
     GeoSearch, GeoUnit, GroupDetails, GroupInfo, GroupOptions, GroupPosition, GroupReadOptions, Hash,
     HashEntries, HashFields, HashPage, HashValues, HyperLogLog, Inserted, Key, List, ListElements, Lookup,
@@ -94,6 +96,7 @@ pub use engine::{
 };
 pub use error::{ConfigError, LENGTH_BYTES_MAX, LoadError, OpError};
 pub use eviction::{Admission, Policy};
+pub use feed::{Change, ChangeFilter, Changes, Delivery, HandlerGuard};
 pub use glob::matches as glob_matches;
 pub use keyspace::meta::{CacheToken, Origin};
 pub use memory::{AllocatorModel, MemoryUsage};

@@ -266,6 +266,14 @@ impl Connection {
         Reply::whole(&self.receive()).expect("a reply that was cut off whole")
     }
 
+    /// Waits for what the server sends unasked: a message of a subscription.
+    ///
+    /// # Panics
+    /// As [`Connection::pipeline`].
+    pub fn next_reply(&mut self) -> Reply {
+        Reply::whole(&self.receive()).expect("a reply that was cut off whole")
+    }
+
     fn receive(&mut self) -> Vec<u8> {
         loop {
             let rest = &self.received[self.at..];

@@ -4,6 +4,8 @@
 //! searches walk a captured root outside of the lock when the string is large; what was never written is skipped, and costs no
 //! memory.
 
+use std::cell::Cell;
+
 use super::Engine;
 use super::edit::{Fresh, Plan, StringRef};
 use super::place::{At, Key, Owned, Place};
@@ -11,6 +13,7 @@ use crate::collections::bits::field::{BitInteger, BitOverflow, FieldAction, Fiel
 use crate::collections::bits::{self, BitRange, combine::BitOperation};
 use crate::collections::sparse::BLOCK_BYTES;
 use crate::error::{LENGTH_BYTES_MAX, OpError};
+use crate::feed::event;
 
 /// A handle of the bitmap under a key. Making it looks nothing up.
 ///
@@ -87,22 +90,25 @@ impl<P: Place> Bitmap<P> {
     pub fn set(&self, offset: u64, bit: bool) -> Result<bool, OpError> {
         let byte = byte_of(offset)?;
         let mask = 0x80_u8 >> (offset % 8);
+        let event = Cell::new(event::SETBIT);
         let look = |string: Option<StringRef<'_>>| {
             let (mut room, mut len) = (0, 0);
+            event.set(event::SETBIT);
             if let Some(string) = string {
                 (room, len) = (string.room(byte, 1), string.len());
-                // Small strings are written back even so: Redis makes raw bytes of an integer on the way.
-                if let StringRef::Rope(rope) = string {
-                    let mut old = [0];
-                    rope.read(byte, &mut old);
-                    if byte < len && (old[0] & mask != 0) == bit {
+                let mut old = [0];
+                string.read(byte, &mut old);
+                if byte < len && (old[0] & mask != 0) == bit {
+                    // Small strings are written back even so: Redis makes raw bytes of an integer on the way, and tells nobody.
+                    if matches!(string, StringRef::Rope(_)) {
                         return Ok(Plan::Done(bit));
                     }
+                    event.set(event::UNCHANGED);
                 }
             }
             Ok(Plan::Write { len: len.max(byte + 1), bytes: 1, room })
         };
-        self.engine().edit_string(self.place.key(), Fresh::Grown, look, |string| {
+        self.engine().edit_string(self.place.key(), (Fresh::Grown, &event), look, |string| {
             let mut here = [0];
             string.read(byte, &mut here);
             let was = here[0] & mask != 0;
@@ -319,23 +325,28 @@ impl<P: Place> BitFields<'_, P> {
             let room = string.map_or(0, |string| room(string, steps));
             Ok(Plan::Write { len: len.max(needed), bytes: steps.len() * WINDOW_BYTES, room })
         };
-        self.bitmap.engine().edit_string(self.bitmap.place.key(), Fresh::Grown, look, |string| {
-            string.grow(needed);
-            let mut replies = Vec::with_capacity(steps.len());
-            for step in steps {
-                let old = load(step, |at, out| string.read(at, out));
-                let (reply, new) = step.run(old);
-                replies.push(reply);
-                if let Some(new) = new {
-                    let place = step.kind.window(step.offset);
-                    let mut window = [0; WINDOW_BYTES];
-                    string.read(place.start, &mut window);
-                    step.kind.store(&mut window, step.offset, new);
-                    string.write(place.start, &window[..place.len()]);
+        self.bitmap.engine().edit_string(
+            self.bitmap.place.key(),
+            (Fresh::Grown, &Cell::new(event::SETBIT)),
+            look,
+            |string| {
+                string.grow(needed);
+                let mut replies = Vec::with_capacity(steps.len());
+                for step in steps {
+                    let old = load(step, |at, out| string.read(at, out));
+                    let (reply, new) = step.run(old);
+                    replies.push(reply);
+                    if let Some(new) = new {
+                        let place = step.kind.window(step.offset);
+                        let mut window = [0; WINDOW_BYTES];
+                        string.read(place.start, &mut window);
+                        step.kind.store(&mut window, step.offset, new);
+                        string.write(place.start, &window[..place.len()]);
+                    }
                 }
-            }
-            Ok(replies)
-        })
+                Ok(replies)
+            },
+        )
     }
 }
 

@@ -15,6 +15,7 @@ use super::{Engine, check_key, check_value};
 use crate::collections::bits::combine::BitOperation;
 use crate::collections::sparse::BLOCK_BYTES;
 use crate::error::OpError;
+use crate::feed::event::{self, Event};
 use crate::hash::KeyHash;
 use crate::keyspace::blob::{Blob, BlobRef, Content, ValueRef};
 use crate::keyspace::rope::{DENSE_BYTES_MAX, Rope};
@@ -128,7 +129,7 @@ impl Engine {
     pub(crate) fn derive_string<K: AsRef<[u8]>, R>(
         &self,
         sources: &[K],
-        target: &[u8],
+        (target, event): (&[u8], Event),
         mut compute: impl FnMut(&[Option<StringHeld>]) -> Result<(Derived, R), OpError>,
     ) -> Result<R, OpError> {
         check_key(target)?;
@@ -174,6 +175,7 @@ impl Engine {
                     // Anew in every run: one that was refused for want of room has let the locks go meanwhile.
                     _ => prepared.insert(compute(&now)?),
                 };
+                writes[at_of(target_hash)].name(event);
                 self.store_derived(&mut writes[at_of(target_hash)], target_hash, (target, weight), &result.0)
                     .map(|()| true)
             })?;
@@ -233,7 +235,7 @@ impl Engine {
         if !operation.takes(sources.len()) {
             return Err(OpError::InvalidArgument("a bit operation needs one, or at least two sources"));
         }
-        self.derive_string(sources, target, |strings| {
+        self.derive_string(sources, (target, event::SET), |strings| {
             let refs: Vec<Option<StringRef<'_>>> =
                 strings.iter().map(|one| one.as_ref().map(StringHeld::as_ref)).collect();
             let len = refs.iter().flatten().map(|string| string.len()).max().unwrap_or(0);

@@ -8,6 +8,7 @@
 //! Invariants: I1: room is reserved before a rope is changed, and then nothing fails. I2: expiry, time to idle and weight stay; a
 //! decoded object and a cached copy's metadata go. I3: effects tell what was written, where, so that they can be applied twice.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use super::store::{content_of, grown_content_of, redraft};
@@ -16,6 +17,7 @@ use crate::collections::bits::Piece;
 use crate::collections::sparse::BLOCK_BYTES;
 use crate::effect::Delta;
 use crate::error::OpError;
+use crate::feed::event::Event;
 use crate::hash::KeyHash;
 use crate::keyspace::Refusal;
 use crate::keyspace::blob::{Blob, Content, ValueRef};
@@ -215,11 +217,12 @@ pub(crate) enum Fresh {
 }
 
 impl Engine {
-    /// Changes a string under its shard's lock; an absent one begins empty. `look` and `apply` may run more than once.
+    /// Changes a string under its shard's lock; an absent one begins empty. Redis calls it `event`, as
+    /// `look` left it. `look` and `apply` may run more than once.
     pub(crate) fn edit_string<R>(
         &self,
         key: &[u8],
-        fresh: Fresh,
+        (fresh, event): (Fresh, &Cell<Event>),
         mut look: impl FnMut(Option<StringRef<'_>>) -> Result<Plan<R>, OpError>,
         mut apply: impl FnMut(&mut StringMut<'_>) -> Result<R, OpError>,
     ) -> Result<R, OpError> {
@@ -238,6 +241,7 @@ impl Engine {
                     let blob = Blob::new(self.fresh_draft(key, content.content(), weight, write.now_ms())?);
                     let old = write.existing(hash, key);
                     write.reserve(blob.get(), old.as_ref())?;
+                    write.name(event.get());
                     write.put(hash, blob, Announce::Replaced);
                     return Ok(Some(result));
                 };
@@ -256,6 +260,7 @@ impl Engine {
                     (Plan::Done(result), _) => return Ok(Some(result)),
                     (Plan::Write { len, room, .. }, StringRef::Rope(_)) => {
                         check_value(len)?;
+                        write.name(event.get());
                         return self.edit_large(write, hash, key, room, &mut apply).map(Some);
                     }
                     (Plan::Write { len, bytes: written, .. }, StringRef::Flat(bytes)) => {
@@ -271,6 +276,7 @@ impl Engine {
                 let blob = Blob::new(draft);
                 let old = write.existing(hash, key);
                 write.reserve(blob.get(), old.as_ref())?;
+                write.name(event.get());
                 write.put(hash, blob, Announce::Replaced);
                 Ok(Some(result))
             })?;
@@ -309,7 +315,7 @@ impl Engine {
         if let Some(blob) = rebuilt {
             write.put(hash, blob, Announce::Rebuilt);
         }
-        let recording = self.core.is_recording();
+        let recording = write.is_recording();
         let changed = write.change_large(hash, key, |rope| {
             let patches = recording.then(Vec::new);
             let mut string = StringMut { store: Store::Rope(rope), model, patches };

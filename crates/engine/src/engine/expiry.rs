@@ -164,8 +164,12 @@ impl Engine {
     /// # Ok::<(), larder::OpError>(())
     /// ```
     pub fn ttl(&self, key: impl AsRef<[u8]>) -> Result<Ttl, OpError> {
-        Ok(match self.deadline(key.as_ref())? {
-            None => Ttl::Absent,
+        let key = key.as_ref();
+        Ok(match self.deadline(key)? {
+            None => {
+                self.core.tell_of_miss(self.db, key);
+                Ttl::Absent
+            }
             Some(None) => Ttl::Never,
             Some(Some(at)) => Ttl::After(at.saturating_since(UnixMillis(self.core.now_ms()))),
         })
@@ -189,6 +193,11 @@ impl Engine {
     /// # Ok::<(), larder::OpError>(())
     /// ```
     pub fn expire_time(&self, key: impl AsRef<[u8]>) -> Result<Option<Option<UnixMillis>>, OpError> {
-        self.deadline(key.as_ref())
+        let key = key.as_ref();
+        let found = self.deadline(key)?;
+        if found.is_none() {
+            self.core.tell_of_miss(self.db, key);
+        }
+        Ok(found)
     }
 }

@@ -15,6 +15,7 @@ use crate::collections::sorted_set::{Order, ScoreRange, SortedRange, SortedSet a
 use crate::collections::{Body as _, Collection};
 use crate::engine::AddCount;
 use crate::error::OpError;
+use crate::feed::event;
 use crate::typed::{Arg, Element, decode};
 use crate::{Added, ZAddOptions};
 
@@ -491,21 +492,28 @@ impl<M: Element, P: Place> Geo<M, P> {
         let (engine, target): (&Engine, Key<'k>) = (self.set.place.engine(), target.into());
         check_key(target.as_bytes())?;
         let key = self.set.place.key();
-        engine.derive(&[key], &[ValueType::SortedSet], target.as_bytes(), |bodies, rules| {
-            let Some(source) = bodies.first().and_then(Option::as_ref).and_then(Body::of) else {
-                return Ok((None, 0));
-            };
-            let hits = search.run(source.order());
-            let score = |hit: &Hit<'_>| match scores {
-                GeoScore::Place => hit.score,
-                GeoScore::Distance => hit.meters / search.unit.meters(),
-            };
-            let mut entries: Vec<(f64, &[u8])> = hits.iter().map(|hit| (score(hit), hit.member)).collect();
-            entries.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.cmp(b.1)));
-            // Very large circles find a member twice.
-            entries.dedup_by(|one, other| one.1 == other.1);
-            let stored: Collection = Body::from_ascending(entries.iter().copied(), rules).into_collection();
-            Ok(((!entries.is_empty()).then_some(stored), hits.len() as u64))
-        })
+        engine.derive(
+            &[key],
+            &[ValueType::SortedSet],
+            (target.as_bytes(), event::GEOSEARCHSTORE),
+            |bodies, rules| {
+                let Some(source) = bodies.first().and_then(Option::as_ref).and_then(Body::of) else {
+                    return Ok((None, 0));
+                };
+                let hits = search.run(source.order());
+                let score = |hit: &Hit<'_>| match scores {
+                    GeoScore::Place => hit.score,
+                    GeoScore::Distance => hit.meters / search.unit.meters(),
+                };
+                let mut entries: Vec<(f64, &[u8])> =
+                    hits.iter().map(|hit| (score(hit), hit.member)).collect();
+                entries.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.cmp(b.1)));
+                // Very large circles find a member twice.
+                entries.dedup_by(|one, other| one.1 == other.1);
+                let stored: Collection =
+                    Body::from_ascending(entries.iter().copied(), rules).into_collection();
+                Ok(((!entries.is_empty()).then_some(stored), hits.len() as u64))
+            },
+        )
     }
 }

@@ -26,6 +26,7 @@ use crate::collections::string::long_double::{FloatSumError, LongDouble, add_tex
 use crate::collections::string::number::parse_i64;
 use crate::effect::Delta;
 use crate::error::OpError;
+use crate::feed::event;
 use crate::keyspace::collect::{Absent, Change};
 use crate::typed::{Arg, Element, decode};
 use crate::value::{Value, integer_text};
@@ -418,6 +419,7 @@ impl<F: Element, V: Element, P: Place> Hash<F, V, P> {
     pub fn incr_by(&self, field: impl Arg<F>, by: i64) -> Result<i64, OpError> {
         self.with(field, |field| {
             let sum = self.change(Absent::Create, field.len() + FIELD_ROOM_BYTES, |change| {
+                change.name(event::HINCRBY);
                 let old = live(change, field);
                 let number = old.map_or(Some(0), |old| parse_i64(old.value)).ok_or(OpError::NotAnInteger)?;
                 let deadline = old.and_then(|old| old.deadline_ms);
@@ -453,6 +455,7 @@ impl<F: Element, V: Element, P: Place> Hash<F, V, P> {
         self.with(field, |field| {
             let room = field.len() + by.len() + FIELD_ROOM_BYTES;
             let sum = self.change(Absent::Create, room, |change| {
+                change.name(event::HINCRBYFLOAT);
                 let old = live(change, field);
                 let sum = add_texts(old.map_or(b"0", |old| old.value), by).map_err(|error| match error {
                     FloatSumError::NotAFloat => OpError::NotAFloat,
@@ -610,7 +613,5 @@ fn sweep(change: &mut Change<'_, Body>) {
     let mut gone = Vec::new();
     let (body, rules, _) = change.parts();
     body.expire_due(now, SWEEP, rules, &mut |delta| gone.push(delta));
-    for delta in gone {
-        change.emit(|| delta);
-    }
+    gone.into_iter().for_each(|delta| change.emit_expired(delta));
 }

@@ -3,6 +3,8 @@
 //! One is a string under its key, byte for byte the one that Redis would hold: at most 12 KiB, whatever the number of elements, with
 //! a standard error of 0.81 %. The last count is kept in the string until an addition makes it stale, as Redis does.
 
+use std::cell::Cell;
+
 use std::marker::PhantomData;
 
 use bytes::Bytes;
@@ -13,6 +15,7 @@ use super::edit::{Fresh, Plan, StringMut, StringRef};
 use super::place::{At, Key, Owned, Place};
 use crate::collections::hyperloglog::{self as hll, Form, HEADER_BYTES, Refused, Registers};
 use crate::error::{OpError, shown};
+use crate::feed::event;
 use crate::typed::{Arg, Element};
 
 /// A handle of the HyperLogLog under a key. Making it looks nothing up.
@@ -131,7 +134,7 @@ impl<M: Element, P: Place> HyperLogLog<M, P> {
             .map(|element| element.with(hll::place).map_err(|error| OpError::codec(key, error)))
             .collect::<Result<Vec<_>, _>>()?;
         let sparse_max = self.sparse_max();
-        let made = std::cell::Cell::new(None);
+        let made = Cell::new(None);
         let look = |string: Option<StringRef<'_>>| {
             let whole = match string.map(|string| (string, string.as_slice())) {
                 None => hll::empty(),
@@ -151,7 +154,7 @@ impl<M: Element, P: Place> HyperLogLog<M, P> {
             made.set(Some(bytes));
             Ok(Plan::Rewrite)
         };
-        self.engine().edit_string(key, Fresh::Grown, look, |string| {
+        self.engine().edit_string(key, (Fresh::Grown, &Cell::new(event::PFADD)), look, |string| {
             match (made.take(), string.whole()) {
                 (Some(bytes), Some(whole)) => *whole = bytes,
                 _ => raise_in_place(string, &places),
@@ -197,7 +200,7 @@ impl<M: Element, P: Place> HyperLogLog<M, P> {
 
     /// Writes a count into the string that it was made of, if that is still there.
     fn keep_count(&self, held: StringHeld, count: u64) -> Result<(), OpError> {
-        let held = std::cell::Cell::new(Some(held));
+        let held = Cell::new(Some(held));
         let (at, field) = hll::cache_field(count);
         let look = |string: Option<StringRef<'_>>| {
             // The root is let go before it is written, so that nothing is copied.
@@ -208,10 +211,15 @@ impl<M: Element, P: Place> HyperLogLog<M, P> {
             let room = string.room(at, field.len());
             Ok(Plan::Write { len: string.len(), bytes: field.len(), room })
         };
-        self.engine().edit_string(self.place.key(), Fresh::Grown, look, |string| {
-            string.write(at, &field);
-            Ok(())
-        })
+        self.engine().edit_string(
+            self.place.key(),
+            (Fresh::Grown, &Cell::new(event::UNCHANGED)),
+            look,
+            |string| {
+                string.write(at, &field);
+                Ok(())
+            },
+        )
     }
 
     /// Returns about how many different elements were added to this one or to any of `others`.
@@ -257,7 +265,7 @@ impl<M: Element, P: Place> HyperLogLog<M, P> {
         let sparse_max = self.sparse_max();
         let mut keys = vec![key];
         keys.extend(sources.iter().map(AsRef::as_ref));
-        self.engine().derive_string(&keys, key, |strings| {
+        self.engine().derive_string(&keys, (key, event::PFADD), |strings| {
             let registers = union(&keys, strings)?;
             let target = strings.first().and_then(Option::as_ref);
             let mut bytes = target.map_or_else(hll::empty, StringHeld::to_vec);
@@ -306,7 +314,7 @@ impl<M: Element, P: Place> HyperLogLog<M, P> {
     /// ```
     pub fn make_dense(&self) -> Result<Option<bool>, OpError> {
         let key = self.place.key();
-        let made = std::cell::Cell::new(None);
+        let made = Cell::new(None);
         let look = |string: Option<StringRef<'_>>| {
             let Some(string) = string else { return Ok(Plan::Done(None)) };
             let mut bytes = string.to_vec();
@@ -316,7 +324,7 @@ impl<M: Element, P: Place> HyperLogLog<M, P> {
             made.set(Some(bytes));
             Ok(Plan::Rewrite)
         };
-        self.engine().edit_string(key, Fresh::Grown, look, |string| {
+        self.engine().edit_string(key, (Fresh::Grown, &Cell::new(event::UNCHANGED)), look, |string| {
             if let (Some(bytes), Some(whole)) = (made.take(), string.whole()) {
                 *whole = bytes;
             }

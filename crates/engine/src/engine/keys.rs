@@ -6,6 +6,7 @@ use super::store::redraft;
 use super::{Engine, check_key};
 use crate::error::OpError;
 use crate::eviction::{decayed, frequency, idle_seconds, stamp_idle_for};
+use crate::feed::event;
 use crate::keyspace::blob::{Blob, BlobRef, Kind, ValueRef};
 use crate::keyspace::index::ShardIndex;
 use crate::keyspace::meta::CacheMeta;
@@ -211,7 +212,12 @@ impl Engine {
     /// # Ok::<(), larder::OpError>(())
     /// ```
     pub fn value_type(&self, key: impl AsRef<[u8]>) -> Result<Option<ValueType>, OpError> {
-        self.core.peek_entry(self.db, key.as_ref(), ValueType::of)
+        let key = key.as_ref();
+        let found = self.core.peek_entry(self.db, key, ValueType::of)?;
+        if found.is_none() {
+            self.core.tell_of_miss(self.db, key);
+        }
+        Ok(found)
     }
 
     /// Gives a key another name; a value under the new name is replaced, the expiry goes along.
@@ -345,9 +351,25 @@ impl Engine {
                 return Ok(false);
             }
             core.freshness.retain_tags(new.get().meta().map_or(0, CacheMeta::tags));
-            pair.at_target(|target| target.put(hashes[1], new, Announce::Replaced));
-            if !how.keep {
-                pair.at_source(|source| source.remove_silently(hashes[0], from));
+            let (left, came) = match (how.keep, self.db == to_db) {
+                (true, _) => (None, event::COPY_TO),
+                (false, true) => (Some(event::RENAME_FROM), event::RENAME_TO),
+                (false, false) => (Some(event::MOVE_FROM), event::MOVE_TO),
+            };
+            pair.at_target(|target| {
+                target.name(came);
+                // Redis tells first of what has left.
+                target.mute(left.is_some());
+                target.put(hashes[1], new, Announce::Replaced);
+            });
+            if let Some(left) = left {
+                pair.at_source(|source| {
+                    source.name(left);
+                    source.remove_silently(hashes[0], from);
+                    source.mute(false);
+                    source.notice(from, left);
+                });
+                pair.at_target(|target| target.notice(to, came));
             }
             Ok::<_, Refusal>(true)
         })

@@ -25,6 +25,7 @@ use crate::collections::list::List as Body;
 use crate::collections::packed::Packed;
 use crate::effect::{Delta, End};
 use crate::error::OpError;
+use crate::feed::event;
 use crate::hash::KeyHash;
 use crate::keyspace::collect::{Absent, Change, Room};
 use crate::typed::{Arg, CodecError, Element, decode};
@@ -508,8 +509,11 @@ impl<T: Element, P: Place> List<T, P> {
         let to = to.into();
         check_key(to.as_bytes())?;
         let moved = self.place.engine().move_between::<Body, Value, Value>(
-            self.key(),
-            to.as_bytes(),
+            (self.key(), to.as_bytes()),
+            Some([
+                if at == End::Head { event::LPUSH } else { event::RPUSH },
+                if from == End::Head { event::LPOP } else { event::RPOP },
+            ]),
             |source| source.at_end(from).map(|element| element.len() + ELEMENT_BYTES),
             |source| match pop(source, from, 1) {
                 Taken::One(element) => Some(element),

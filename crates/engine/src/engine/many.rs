@@ -7,6 +7,7 @@
 use super::store::{Incoming, SetOptions};
 use super::{Engine, check_key, check_value};
 use crate::error::OpError;
+use crate::feed::event;
 use crate::hash::KeyHash;
 use crate::keyspace::Refusal;
 use crate::keyspace::blob::{Blob, Draft};
@@ -227,7 +228,11 @@ impl Engine {
                     let key = blob.get().key();
                     writes[at].remove(hash, key, crate::RemovalCause::Deleted);
                 } else {
+                    let key: Option<Box<[u8]>> = options.expires().then(|| blob.get().key().into());
                     writes[at].put(hash, blob, Announce::Replaced);
+                    if let Some(key) = key {
+                        writes[at].notice(&key, event::EXPIRE);
+                    }
                 }
             }
             Ok::<_, Refusal>(true)

@@ -10,7 +10,9 @@
 //! hash.rs     HSET, HEXPIRE ..
 //! place.rs    where a handle's collection is: read, capture, change
 //! multi.rs    several collections at once: captures, STORE, moves
+//! batch.rs    functions over all keys of a pattern, on several threads
 //! effects.rs  effects taken and applied, the digest of the state
+//! feed.rs     who is told of changes: subscribers, handlers, keyspace events
 //! list.rs     lists                   sorted_set.rs  sorted sets, geo.rs  places in them
 //! list.rs     lists
 //! stream.rs   XADD, XRANGE, XREAD, XTRIM ..; stream/ has the groups: XREADGROUP, XACK, XCLAIM, XINFO ..
@@ -22,12 +24,14 @@
 //! ```
 //! An operation parses nothing and knows no wire: it checks, reserves, changes and tells what it did.
 
+mod batch;
 mod bitmap;
 mod combine;
 mod copies;
 pub(crate) mod edit;
 mod effects;
 mod expiry;
+mod feed;
 mod geo;
 mod hash;
 mod hyperloglog;
@@ -53,6 +57,9 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
+pub use batch::Entry;
 pub use bitmap::{BitFields, Bitmap};
 pub(crate) use copies::tags_of;
 pub use copies::{CacheOptions, Lookup};
@@ -128,6 +135,11 @@ impl Engine {
 
     pub(crate) fn from_settings(settings: Settings) -> Self {
         Self { core: CoreHandle::new(Core::new(settings)), db: 0 }
+    }
+
+    /// A handle to a database of an engine that is there.
+    pub(crate) fn of_core(core: Arc<Core>, db: u16) -> Self {
+        Self { core: CoreHandle::of(core), db }
     }
 
     /// Returns a handle to a numbered database.

@@ -12,6 +12,7 @@ use super::{Engine, ValueType, check_key};
 use crate::collections::rules::Rules;
 use crate::collections::{Body, Collection, Held};
 use crate::error::OpError;
+use crate::feed::event::{self, Event};
 use crate::hash::KeyHash;
 use crate::keyspace::blob::{Blob, BlobRef, Content, ValueRef};
 use crate::keyspace::collect::{Absent, Change, Room};
@@ -71,12 +72,12 @@ impl Engine {
         })?
     }
 
-    /// Stores what `compute` makes of several keys under another one; `None` deletes that key. Returns what `compute` told.
+    /// Stores what `compute` makes of several keys under another one, which Redis calls `event`; `None` deletes that key. Returns what `compute` told.
     pub(crate) fn derive<K: AsRef<[u8]>, R>(
         &self,
         sources: &[K],
         admitted: &[ValueType],
-        target: &[u8],
+        (target, event): (&[u8], Event),
         mut compute: impl FnMut(&[Option<Collection>], &Rules) -> Result<(Option<Collection>, R), OpError>,
     ) -> Result<R, OpError> {
         check_key(target)?;
@@ -123,6 +124,7 @@ impl Engine {
                 }
                 drop(now);
                 let result = &mut prepared.as_mut().expect("I4: it was prepared above").0;
+                writes[target_at].name(event);
                 self.store_result(&mut writes[target_at], target_hash, (target, weight), result)?;
                 Ok(true)
             })?;
@@ -156,11 +158,12 @@ impl Engine {
     }
 
     /// Moves something between two collections of a type. `look` tells how many bytes will move, or that nothing will; then
-    /// `take` takes it out and `give` puts it in. Both keys may be the same one.
+    /// `take` takes it out and `give` puts it in. Both keys may be the same one. Of `told` keyspace events the second is the
+    /// source's, and is told last; without them the deltas speak for themselves.
     pub(crate) fn move_between<B: Body, T, R>(
         &self,
-        from: &[u8],
-        to: &[u8],
+        (from, to): (&[u8], &[u8]),
+        told: Option<[Event; 2]>,
         mut look: impl FnMut(&B) -> Option<usize>,
         mut take: impl FnMut(&mut Change<'_, B>) -> Option<T>,
         mut give: impl FnMut(&mut Change<'_, B>, T) -> R,
@@ -173,10 +176,13 @@ impl Engine {
             return core.write(self.db, from, |write, hash| {
                 let size = write.collection::<B>(hash, from)?.and_then(&mut look);
                 let Some(size) = size else { return Ok(None) };
+                write.mute(told.is_some());
                 let moved =
                     write.change_collection(hash, from, Absent::Skip, Room::new(size, None), |change| {
                         Ok(take(change).map(|taken| give(change, taken)))
                     })?;
+                write.mute(false);
+                told.into_iter().flatten().for_each(|event| write.notice(from, event));
                 Ok(moved.flatten())
             });
         }
@@ -194,12 +200,13 @@ impl Engine {
                 target.reserve_for_element(hashes[1], to, Room::new(size, weight), spare)
             })?;
             let nothing = Room::new(0, None).reserved();
+            pair.at_source(|source| source.mute(told.is_some()));
             let taken = pair.at_source(|source| {
                 source.change_collection(hashes[0], from, Absent::Skip, nothing, |change| Ok(take(change)))
             })?;
             let Some(taken) = taken.flatten() else { return Ok(None) };
             let mut taken = Some(taken);
-            pair.at_target(|target| {
+            let given = pair.at_target(|target| {
                 target.change_collection(
                     hashes[1],
                     to,
@@ -207,8 +214,18 @@ impl Engine {
                     Room::new(size, weight).reserved(),
                     |change| Ok(taken.take().map(|taken| give(change, taken))),
                 )
-            })
-            .map(Option::flatten)
+            });
+            if let Some([given, taken]) = told {
+                pair.at_target(|target| target.notice(to, given));
+                pair.at_source(|source| {
+                    source.mute(false);
+                    source.notice(from, taken);
+                    if source.find(hashes[0], from).is_none() {
+                        source.notice(from, event::DEL);
+                    }
+                });
+            }
+            given.map(Option::flatten)
         })
     }
 

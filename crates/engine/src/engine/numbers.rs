@@ -5,6 +5,7 @@ use super::store::redraft;
 use crate::collections::string::long_double::{FloatSumError, add_texts};
 use crate::collections::string::number::parse_i64;
 use crate::error::OpError;
+use crate::feed::event;
 use crate::keyspace::blob::{Blob, Content, Draft, ValueRef};
 use crate::keyspace::interest::Touch;
 use crate::keyspace::write::Announce;
@@ -81,6 +82,7 @@ impl Engine {
         let weight = self.fresh_weight(key);
         loop {
             let sum = self.core.write(self.db, key, |write, hash| {
+                write.name(event::INCRBY);
                 write.save(hash, key);
                 let Some(blob) = write.find(hash, key) else {
                     let old = write.existing(hash, key);
@@ -102,7 +104,7 @@ impl Engine {
                     && blob.meta().is_none()
                 {
                     blob.set_integer(sum);
-                    if write.core.is_recording() {
+                    if write.is_recording() {
                         write.record_entry(hash, key);
                     }
                     write.touched(key, Touch::Changed);
@@ -153,6 +155,7 @@ impl Engine {
         };
         loop {
             let sum = self.core.write(self.db, key, |write, hash| {
+                write.name(event::INCRBYFLOAT);
                 let Some(blob) = write.find(hash, key) else {
                     let sum = add(b"0")?;
                     let old = write.existing(hash, key);

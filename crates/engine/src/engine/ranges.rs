@@ -1,9 +1,12 @@
 //! Parts of strings: APPEND, GETRANGE, SETRANGE, and the longest common subsequence.
 
+use std::cell::Cell;
+
 use super::edit::{Fresh, Plan, StringRef};
 use super::{Engine, check_value};
 use crate::collections::string::lcs;
 use crate::error::OpError;
+use crate::feed::event;
 use crate::keyspace::blob::ValueRef;
 use crate::value::{Taken, Value};
 
@@ -101,10 +104,11 @@ impl Engine {
 
     fn edit(&self, key: &[u8], edit: &Edit<'_>) -> Result<u64, OpError> {
         check_value(edit.end(0))?;
-        let fresh = if matches!(edit, Edit::Append(_)) { Fresh::AsSet } else { Fresh::Grown };
+        let append = matches!(edit, Edit::Append(_));
+        let fresh = if append { (Fresh::AsSet, event::APPEND) } else { (Fresh::Grown, event::SETRANGE) };
         self.edit_string(
             key,
-            fresh,
+            (fresh.0, &Cell::new(fresh.1)),
             |string| {
                 let len = string.map_or(0, StringRef::len);
                 let (offset, bytes) = edit.place(len);

@@ -25,6 +25,7 @@ use crate::collections::rules::Rules;
 use crate::collections::set::Set as Body;
 use crate::effect::Delta;
 use crate::error::OpError;
+use crate::feed::event;
 use crate::keyspace::collect::{Absent, Change};
 use crate::typed::{Arg, Element, decode};
 use crate::value::Value;
@@ -384,6 +385,7 @@ impl<M: Element, P: Place> Set<M, P> {
     /// ```
     pub fn pop(&self) -> Result<Option<M>, OpError> {
         let popped = self.change(Absent::Skip, 0, |change| {
+            change.name(event::SPOP);
             let (body, _, random) = change.parts();
             let drawn = body.random(random).map(|member| Value::copy(member.as_bytes()));
             if let Some(member) = &drawn {
@@ -422,6 +424,7 @@ impl<M: Element, P: Place> Set<M, P> {
             }
         }
         let popped = self.change(Absent::Skip, 0, |change| {
+            change.name(event::SPOP);
             let (body, _, random) = change.parts();
             let members = body.sample(count, random);
             take(change, &members);
@@ -446,6 +449,7 @@ impl<M: Element, P: Place> Set<M, P> {
             (capture, rest, members)
         });
         self.change(Absent::Skip, 0, |change| {
+            change.name(event::SPOP);
             if count >= change.body.len() {
                 return Ok(Popped::Whole(take_all(change)));
             }

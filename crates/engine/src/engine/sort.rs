@@ -20,6 +20,7 @@ use crate::collections::rules::Rules;
 use crate::collections::{Body, Collection};
 use crate::effect::End;
 use crate::error::OpError;
+use crate::feed::event;
 use crate::value::Value;
 use pattern::{Pattern, text_of, weight_of};
 
@@ -342,13 +343,13 @@ impl Engine {
             Ok((Some(list.into_collection()), len))
         };
         if options.is_pure() {
-            return self.derive(&[key], &SORTED, target, |captured, rules| {
+            return self.derive(&[key], &SORTED, (target, event::SORTSTORE), |captured, rules| {
                 stored(captured.first().and_then(Option::as_ref), rules)
             });
         }
         // Other keys cannot be read under the locks that `derive` may hold: the result is made before it.
         let captured = self.capture_any(&[key], &SORTED)?;
         let (list, len) = stored(captured.first().and_then(Option::as_ref), &self.core.rules())?;
-        self.derive::<&[u8], u64>(&[], &SORTED, target, |_, _| Ok((list.clone(), len)))
+        self.derive::<&[u8], u64>(&[], &SORTED, (target, event::SORTSTORE), |_, _| Ok((list.clone(), len)))
     }
 }

@@ -29,6 +29,7 @@ use crate::collections::packed::Packed;
 use crate::collections::sorted_set::{Added, Decision, SortedSet as Body, ZAddOptions};
 use crate::effect::Delta;
 use crate::error::OpError;
+use crate::feed::event;
 use crate::keyspace::collect::{Absent, Change};
 use crate::typed::{Arg, CodecError, Element, decode};
 
@@ -191,6 +192,9 @@ impl<M: Element, P: Place> SortedSet<M, P> {
         let put = member.with(|bytes| {
             check_value(bytes.len())?;
             change(&self.place, Absent::Create, bytes.len() + MEMBER_BYTES, |change| {
+                if increment {
+                    change.name(event::ZINCR);
+                }
                 put(change, bytes, score, options, increment)
             })
         });

@@ -10,6 +10,7 @@ use super::{Engine, ValueType, check_key, check_value};
 use crate::clock::UnixMillis;
 use crate::collections::string::number::parse_i64;
 use crate::error::OpError;
+use crate::feed::event;
 use crate::keyspace::blob::{Blob, BlobRef, Content, Draft, Idle, ValueRef};
 use crate::keyspace::meta::CacheMeta;
 use crate::keyspace::rope::Rope;
@@ -154,6 +155,11 @@ impl SetOptions {
             (Condition::IfPresent, false) => Some(Some(true)),
             _ => None,
         }
+    }
+
+    /// Whether they say when the value expires.
+    pub(crate) fn expires(&self) -> bool {
+        matches!(self.expiry, Expiry::After(_) | Expiry::At(_))
     }
 
     pub(crate) fn or_ttl(mut self, span: Option<Duration>) -> Self {
@@ -489,6 +495,9 @@ impl Engine {
                 let blob = Blob::new(draft);
                 write.reserve(blob.get(), old.as_ref())?;
                 write.put(hash, blob, Announce::Replaced);
+                if options.expires() {
+                    write.notice(key, event::EXPIRE);
+                }
                 write.expire_slice();
                 Ok::<_, Refusal>(Some((true, returned)))
             })?;

@@ -30,6 +30,7 @@ use crate::collections::stream::log::{Entries, Log};
 use crate::collections::stream::{NewMeta, Stream as Body, check_fields};
 use crate::effect::Delta;
 use crate::error::OpError;
+use crate::feed::event;
 use crate::keyspace::collect::{Absent, Change};
 
 /// What a change reserves for one entry beside its fields and values.
@@ -72,6 +73,18 @@ fn emit_all(change: &mut Change<'_, Body>, collect: impl FnOnce(&Body, &mut Vec<
     }
     for delta in deltas {
         emit(change, || delta);
+    }
+}
+
+/// Whether a group has this consumer.
+fn has_consumer(body: &Body, group: &[u8], consumer: &[u8]) -> bool {
+    body.group(group).is_some_and(|group| group.number_of(consumer).is_some())
+}
+
+/// Asks for the event of a consumer that came to be on the way.
+fn note_consumer(change: &Change<'_, Body>, was_there: bool, group: &[u8], consumer: &[u8]) {
+    if !was_there && has_consumer(change.body, group, consumer) {
+        change.note(event::XGROUP_CREATECONSUMER);
     }
 }
 
@@ -440,6 +453,7 @@ impl<P: Place> Stream<P> {
         let StreamMeta { last_id, entries_added, max_deleted_id } = meta;
         let set = change(&self.place, Absent::Skip, 0, |change: &mut Change<'_, Body>| {
             change.body.set_meta(&NewMeta { last_id, entries_added, max_deleted_id })?;
+            change.name(event::XSETID);
             let meta = change.body.meta();
             emit(change, || meta);
             Ok(())
@@ -476,7 +490,7 @@ fn emit_removal(change: &mut Change<'_, Body>, id: StreamId, removal: &Removal) 
 pub struct StreamEntries(Option<Entries>);
 
 impl StreamEntries {
-    fn new(log: Log, range: RangeInclusive<StreamId>, backwards: bool) -> Self {
+    pub(in crate::engine) fn new(log: Log, range: RangeInclusive<StreamId>, backwards: bool) -> Self {
         Self(Some(Entries::new(log, range, backwards)))
     }
 }

@@ -56,6 +56,10 @@ impl Engine {
             }
         })?;
         match seen {
+            Ok(None) => {
+                core.tell_of_miss(self.db, key);
+                Ok(None)
+            }
             Ok(value) => Ok(value),
             Err(taken) => self.finish(key, taken).map(Some),
         }
@@ -230,6 +234,9 @@ impl Engine {
             if let Some(taken) = taken {
                 let counter = if taken.is_some() { Counter::Hits } else { Counter::Misses };
                 self.core.counters.add(counter, 1);
+                if taken.is_none() {
+                    self.core.tell_of_miss(self.db, key);
+                }
                 return taken.map(|taken| taken.into_value(key)).transpose();
             }
         }

@@ -7,6 +7,7 @@
 //! the rest: one rule a test, by name
 //! ```
 
+mod batch;
 mod bitmaps;
 mod copies;
 mod derived;

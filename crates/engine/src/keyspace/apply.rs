@@ -24,7 +24,7 @@ impl ShardWrite<'_> {
     /// Applies one change of a key of the present database.
     pub(crate) fn apply(&mut self, hash: KeyHash, key: &[u8], delta: &Delta, weight: Option<u32>) {
         match delta {
-            Delta::Delete => {
+            Delta::Delete | Delta::SetOpaque { .. } => {
                 self.detach_flights(key);
                 self.remove(hash, key, RemovalCause::Deleted);
             }
@@ -81,7 +81,7 @@ impl ShardWrite<'_> {
         if let Some(ValueRef::Large(_)) = old.filter(|old| old.object().is_none()).map(BlobRef::value) {
             let model = self.core.settings.model;
             self.change_large(hash, key, |rope| rope.write(offset, bytes, model));
-            if self.core.is_recording() {
+            if self.is_recording() {
                 self.record(key, Delta::Patch { offset: offset as u64, bytes: bytes.into() });
             }
             return;
@@ -131,7 +131,7 @@ impl ShardWrite<'_> {
         self.exchange_entry(before, after);
         self.follow_wake(hash, was, wake);
         self.touched(key, Touch::Grown);
-        if self.core.is_recording() {
+        if self.is_recording() {
             self.record(key, delta.clone());
         }
     }

@@ -22,6 +22,8 @@ use crate::collections::{Body, Held};
 use crate::effect::Delta;
 use crate::error::OpError;
 use crate::expiry::Timer;
+use crate::feed::event::Event;
+use crate::feed::log::Changelog;
 use crate::hash::KeyHash;
 use crate::memory::{Amounts, Kind as Bytes};
 use crate::random::Random;
@@ -65,6 +67,7 @@ pub(crate) struct Change<'a, B> {
     pub(crate) body: &'a mut B,
     rules: &'a Rules,
     core: &'a Core,
+    feed: &'a Changelog,
     now_ms: Cell<Option<u64>>,
     random: &'a mut Random,
     deltas: Option<Vec<Delta>>,
@@ -103,6 +106,25 @@ impl<B> Change<'_, B> {
     #[inline]
     pub(crate) fn wake_readers(&mut self) {
         self.grown = true;
+    }
+
+    /// Gives what the operation changes from here on Redis's name for it, in place of the one that its deltas have.
+    #[inline]
+    pub(crate) fn name(&self, event: Event) {
+        self.feed.name(event);
+    }
+
+    /// As `emit`, of a field whose time was over; before anything else is emitted.
+    pub(crate) fn emit_expired(&mut self, delta: Delta) {
+        if self.deltas.is_some() {
+            self.feed.expire_one();
+        }
+        self.emit(|| delta);
+    }
+
+    /// Asks for a keyspace event of the key, whether anything changes or not.
+    pub(crate) fn note(&self, event: Event) {
+        self.feed.note(event);
     }
 
     /// Whether deltas are recorded, for changes that would have to work to know theirs.
@@ -186,7 +208,7 @@ impl ShardWrite<'_> {
         f: &mut impl FnMut(&mut Change<'_, B>) -> Result<R, OpError>,
     ) -> Option<Result<R, OpError>> {
         self.save(hash, key);
-        let (core, db, model) = (self.core, self.db, self.core.settings.model);
+        let (core, feed, db, model) = (self.core, self.feed, self.db, self.core.settings.model);
         let ShardState { first, others, random, rules, stamps, clock, .. } = &mut *self.state;
         let table = if db == 0 { Some(first) } else { others.get_mut(usize::from(db) - 1) };
         let slot = table?.find_mut(hash, key)?;
@@ -195,9 +217,10 @@ impl ShardWrite<'_> {
         let (outcome, bytes, wakes) = slot.with_collection(|held| {
             let body = B::of_mut(&mut held.body)?;
             let (before, was) = (body.charged(model), body.next_deadline_ms());
-            let deltas = core.is_recording().then(Vec::new);
-            let outcome =
-                run(Change { body, rules, core, now_ms, random, deltas, changed: false, grown: false }, f);
+            let deltas = feed.is_recording().then(Vec::new);
+            let change =
+                Change { body, rules, core, feed, now_ms, random, deltas, changed: false, grown: false };
+            let outcome = run(change, f);
             let body = B::of(&held.body)?;
             let sums = ((before, body.charged(model)), (was, body.next_deadline_ms()));
             if outcome.changed {
@@ -234,6 +257,8 @@ impl ShardWrite<'_> {
             if outcome.vacant {
                 self.remove(hash, key, RemovalCause::Deleted);
             }
+        } else {
+            self.record_note(key);
         }
         Some(outcome.result)
     }
@@ -279,7 +304,7 @@ impl ShardWrite<'_> {
     ) -> Result<R, Refusal> {
         let now = self.now_ms();
         let old = self.existing(hash, key);
-        let core = self.core;
+        let (core, feed) = (self.core, self.feed);
         let (deadline_ms, idle) = core.times(&SetOptions::new(), || now, None)?;
         if !room.reserved {
             let need = self.need_of(old.as_ref(), key, room);
@@ -287,10 +312,19 @@ impl ShardWrite<'_> {
         }
         let ShardState { random, rules, .. } = &mut *self.state;
         let mut body = B::empty(rules);
-        let deltas = core.is_recording().then(Vec::new);
+        let deltas = feed.is_recording().then(Vec::new);
         let now_ms = Cell::new(self.now_ms);
-        let change =
-            Change { body: &mut body, rules, core, now_ms, random, deltas, changed: false, grown: false };
+        let change = Change {
+            body: &mut body,
+            rules,
+            core,
+            feed,
+            now_ms,
+            random,
+            deltas,
+            changed: false,
+            grown: false,
+        };
         let outcome = run(change, &mut f);
         self.now_ms = outcome.now_ms;
         if outcome.result.is_ok() && outcome.changed && !outcome.vacant {

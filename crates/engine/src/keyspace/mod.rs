@@ -44,10 +44,11 @@ use self::shard::{Shard, ShardState};
 use self::write::ShardWrite;
 use crate::collections::rules::{EncodingLimits, Rules};
 use crate::config::{Settings, TimeSource};
-use crate::effect::{Delta, Effect};
 use crate::engine::wait;
 use crate::error::OpError;
 use crate::eviction::Policy;
+use crate::feed::Feed;
+use crate::feed::log::Changelog;
 use crate::hash::{KeyHash, KeyHasher};
 use crate::local;
 use crate::memory::{Amounts, Budget, Kind as Bytes, MemoryUsage, RESOURCES, Resource};
@@ -105,7 +106,7 @@ pub(crate) struct Core {
     rotor: AtomicUsize,
     pub(crate) maintain_rotor: AtomicUsize,
     chance: AtomicU64,
-    effects: Mutex<Vec<Effect>>,
+    pub(crate) feed: Feed,
     pub(crate) grave: Grave,
     /// The rules that every shard has a copy of.
     rules: RwLock<Rules>,
@@ -160,7 +161,7 @@ impl Core {
             rotor: AtomicUsize::new(0),
             maintain_rotor: AtomicUsize::new(0),
             chance: AtomicU64::new(settings.seed),
-            effects: Mutex::new(Vec::new()),
+            feed: Feed::new(settings.record_effects),
             grave: Grave::default(),
             rules: RwLock::new(rules),
             seconds: AtomicU64::new(now_ms / 1_000),
@@ -304,17 +305,18 @@ impl Core {
             return self.swap_held(a, b);
         }
         let locks: Vec<_> = self.shards.iter().map(|shard| shard.state.write()).collect();
-        if self.is_recording() && a != b {
-            self.record(Effect { database: a, key: Box::default(), delta: Delta::SwapDatabases { with: b } });
-        }
+        let log = Changelog::new(self.is_recording());
         let mut told = Told::default();
         if a != b {
+            log.swap(a, b);
             locks.iter().for_each(|state| state.tell_swapped(self, [a, b], &mut told));
         }
         self.exchange_databases(a, b);
         told.mark();
+        self.commit(&log);
         drop(locks);
         wait::serve(told.take_ready());
+        self.deliver();
         Ok(())
     }
 
@@ -456,7 +458,7 @@ impl Core {
     ) -> Result<Option<R>, OpError> {
         let _measured = self.measure(Operation::Read);
         self.check_declared(db, key)?;
-        self.read(self.shard_of(hash), |state| match state.find(self.physical(db), hash, key) {
+        let seen = self.read(self.shard_of(hash), |state| match state.find(self.physical(db), hash, key) {
             Some(blob) if self.is_live(blob) => {
                 self.touch(state, blob);
                 self.counters.add(Counter::Hits, 1);
@@ -466,7 +468,11 @@ impl Core {
                 self.counters.add(Counter::Misses, 1);
                 None
             }
-        })
+        });
+        if matches!(seen, Ok(None)) {
+            self.tell_of_miss(db, key);
+        }
+        seen
     }
 
     /// The same without a trace: no access mark, no count.
@@ -542,7 +548,10 @@ impl Core {
         change: impl FnOnce(&mut ShardWrite<'_>) -> Result<R, Refusal>,
     ) -> Result<R, Refusal> {
         let mut state = self.shards[shard].state.write();
-        self.change(&mut state, shard, self.physical(db), bag, change)
+        let log = Changelog::new(self.is_recording());
+        let outcome = self.change(&mut state, shard, self.physical(db), (bag, &log), change);
+        self.commit(&log);
+        outcome
     }
 
     /// Runs a change on a locked shard. Should it panic, `changing` stays set.
@@ -551,14 +560,14 @@ impl Core {
         state: &mut RwLockWriteGuard<'_, ShardState>,
         shard: usize,
         db: u16,
-        bag: &mut Bag,
+        (bag, log): (&mut Bag, &Changelog),
         change: impl FnOnce(&mut ShardWrite<'_>) -> Result<R, Refusal>,
     ) -> Result<R, Refusal> {
         if state.changing {
             return Err(OpError::Poisoned.into());
         }
         state.changing = true;
-        let mut write = ShardWrite::new(self, state, shard, db, bag, None);
+        let mut write = ShardWrite::new(self, state, shard, db, bag, (None, log));
         let outcome = change(&mut write);
         write.settle();
         state.changing = false;
@@ -600,17 +609,25 @@ impl Core {
         if from == to {
             let mut state = self.shards[from].state.write();
             let dbs = dbs.map(|db| self.physical(db));
-            return self.change(&mut state, from, dbs[0], from_bag, |write| {
+            let log = Changelog::new(self.is_recording());
+            let outcome = self.change(&mut state, from, dbs[0], (from_bag, &log), |write| {
                 change(Pair::Same { write, from: dbs[0], to: dbs[1] })
             });
+            self.commit(&log);
+            return outcome;
         }
         let lower = self.shards[from.min(to)].state.write();
         let upper = self.shards[from.max(to)].state.write();
         let (mut from_state, mut to_state) = if from < to { (lower, upper) } else { (upper, lower) };
         let dbs = dbs.map(|db| self.physical(db));
-        self.change(&mut from_state, from, dbs[0], from_bag, |source| {
-            self.change(&mut to_state, to, dbs[1], to_bag, |target| change(Pair::Two { source, target }))
-        })
+        let log = Changelog::new(self.is_recording());
+        let outcome = self.change(&mut from_state, from, dbs[0], (from_bag, &log), |source| {
+            self.change(&mut to_state, to, dbs[1], (to_bag, &log), |target| {
+                change(Pair::Two { source, target })
+            })
+        });
+        self.commit(&log);
+        outcome
     }
 
     #[cold]
@@ -668,17 +685,18 @@ impl Core {
             return Err(OpError::Poisoned.into());
         }
         states.iter_mut().for_each(|state| state.changing = true);
-        let db = self.physical(db);
+        let (db, log) = (self.physical(db), Changelog::new(self.is_recording()));
         let mut writes: Vec<ShardWrite<'_>> = states
             .iter_mut()
             .zip(shards)
             .zip(bags)
-            .map(|((state, &shard), bag)| ShardWrite::new(self, state, shard, db, bag, None))
+            .map(|((state, &shard), bag)| ShardWrite::new(self, state, shard, db, bag, (None, &log)))
             .collect();
         let outcome = change(&mut writes);
         writes.iter_mut().for_each(ShardWrite::settle);
         drop(writes);
         states.iter_mut().for_each(|state| state.changing = false);
+        self.commit(&log);
         outcome
     }
 
@@ -765,12 +783,13 @@ impl Core {
         }
     }
 
-    /// Announces and drops what left, outside every lock, and serves those who waited for what came.
+    /// Announces and drops what left, serves those who waited for what came and tells those who listen, outside every lock.
     #[inline]
     pub(crate) fn bury(&self, bag: Bag) {
         if !bag.is_empty() || bag.is_ready() {
             self.bury_all(bag);
         }
+        self.deliver();
     }
 
     fn bury_all(&self, mut bag: Bag) {
@@ -871,7 +890,11 @@ pub(crate) struct CoreHandle {
 
 impl CoreHandle {
     pub(crate) fn new(core: Core) -> Self {
-        Self { core: Arc::new(core), section: local::OUTSIDE }
+        Self::of(Arc::new(core))
+    }
+
+    pub(crate) fn of(core: Arc<Core>) -> Self {
+        Self { core, section: local::OUTSIDE }
     }
 
     /// The same core, for handles of this section.

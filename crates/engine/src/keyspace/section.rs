@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! Section = guards of its shards, ascending | declared keys | a bag a shard | Log
-//! Log     = saved entries, as they were at their first change | effects | database swaps | who is to be told
-//! commit:    effects out, interested parties told -> unlock -> bags buried      (events, blocked callers, dropped values)
-//! roll back: saved entries in, effects forgotten  -> unlock -> bags buried, nothing announced but evictions and expiry
+//! Log     = saved entries, as they were at their first change | database swaps | who is to be told; feed: its changes
+//! commit:    changes out, interested parties told -> unlock -> bags buried      (events, blocked callers, dropped values)
+//! roll back: saved entries in, changes forgotten  -> unlock -> bags buried, nothing announced but evictions and expiry
 //! ```
 //! Invariants: I1: shards are locked in ascending order, all of them before the closure begins; another shard is only tried.
 //! I2: the first change of a key in a section that can go back saves the entry before (`ShardWrite::save`). I3: a key that is
@@ -23,10 +23,10 @@ use super::interest::Told;
 use super::shard::ShardState;
 use super::write::ShardWrite;
 use super::{Core, Refusal, held};
-use crate::effect::{Delta, Effect};
 use crate::engine::store::redraft;
 use crate::engine::wait;
 use crate::error::{OpError, shown};
+use crate::feed::log::Changelog;
 use crate::hash::KeyHash;
 use crate::local;
 use crate::memory::Amounts;
@@ -76,7 +76,6 @@ impl Saved {
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     saved: HashTable<Saved>,
-    effects: Vec<Effect>,
     swaps: Vec<(u16, u16)>,
     /// Who hears of it at the commit.
     pub(super) told: Told,
@@ -87,10 +86,6 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    pub(super) fn record(&mut self, effect: Effect) {
-        self.effects.push(effect);
-    }
-
     fn knows(&self, hash: KeyHash, db: u16, key: &[u8]) -> bool {
         self.saved.find(hash.0, |saved| saved.is_of(db, key)).is_some()
     }
@@ -110,6 +105,8 @@ pub(crate) struct Section<'e> {
     bags: Vec<Bag>,
     declared: Declared,
     log: RefCell<Log>,
+    /// What goes to the feed at commit.
+    feed: Changelog,
 }
 
 impl std::fmt::Debug for Section<'_> {
@@ -134,7 +131,8 @@ impl<'e> Section<'e> {
         let bags = shards.iter().map(|_| Bag::default()).collect();
         let log = RefCell::new(Log { saves, ..Log::default() });
         let id = IDS.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { core, id, now_ms: core.now_ms(), shards, states, bags, declared, log })
+        let feed = Changelog::new(core.is_recording());
+        Ok(Self { core, id, now_ms: core.now_ms(), shards, states, bags, declared, log, feed })
     }
 
     /// Whether a key of a shard of this section is past its deadline and still there.
@@ -169,7 +167,7 @@ impl<'e> Section<'e> {
     /// Lets everything stand and be known, and unlocks.
     pub(crate) fn commit(mut self) {
         let mut log = self.log.take();
-        self.core.commit(std::mem::take(&mut log.effects));
+        self.core.commit(&self.feed);
         log.told.mark();
         for saved in log.saved.drain() {
             if let Entry::Present { blob, .. } = saved.entry {
@@ -195,7 +193,7 @@ impl<'e> Section<'e> {
                 bag.silence();
             }
             // Whatever putting back would tell goes into this log, and is forgotten with it.
-            let quiet = RefCell::new(Log::default());
+            let quiet = (RefCell::new(Log::default()), Changelog::new(false));
             for saved in log.saved.drain() {
                 let shard = self.core.shard_of(saved.hash);
                 let at = self
@@ -203,8 +201,8 @@ impl<'e> Section<'e> {
                     .binary_search(&shard)
                     .expect("I2: only keys of the section's shards are saved");
                 let state = &mut *self.states[at];
-                let mut write =
-                    ShardWrite::new(self.core, state, shard, saved.db, &mut self.bags[at], Some(&quiet));
+                let logs = (Some(&quiet.0), &quiet.1);
+                let mut write = ShardWrite::new(self.core, state, shard, saved.db, &mut self.bags[at], logs);
                 match saved.entry {
                     Entry::Absent(key) => write.remove_silently(saved.hash, &key),
                     Entry::Present { blob, pins } => write.put_back(saved.hash, blob, pins),
@@ -250,12 +248,13 @@ impl<'e> Section<'e> {
         db: u16,
         change: &mut impl FnMut(&mut [ShardWrite<'_>]) -> Result<R, Refusal>,
     ) -> Result<R, Refusal> {
-        let Self { core, shards, states, bags, log, declared, now_ms, .. } = self;
+        let Self { core, shards, states, bags, log, feed, declared, now_ms, .. } = self;
+        feed.operation();
         let chosen = |at: &usize| places.binary_search(at).is_ok();
         let mut writes = Vec::with_capacity(places.len());
         for (at, (state, bag)) in states.iter_mut().zip(bags).enumerate().filter(|(at, _)| chosen(at)) {
             state.changing = true;
-            let mut write = ShardWrite::new(core, state, shards[at], db, bag, Some(&*log));
+            let mut write = ShardWrite::new(core, state, shards[at], db, bag, (Some(&*log), &*feed));
             (write.now_ms, write.declared) = (Some(*now_ms), Some(&*declared));
             writes.push(write);
         }
@@ -289,7 +288,9 @@ impl<'e> Section<'e> {
                 let _ = self.write(&[at], 0, &mut |writes: &mut [ShardWrite<'_>]| free(&mut writes[0]));
             } else if let Some(mut state) = core.shards[shard].state.try_write() {
                 // A poisoned shard keeps what it has.
-                let _ = core.change(&mut state, shard, 0, &mut self.bags[0], free);
+                let feed = Changelog::new(core.is_recording());
+                let _ = core.change(&mut state, shard, 0, (&mut self.bags[0], &feed), free);
+                core.commit(&feed);
             }
         }
         match core.missing(need) {
@@ -379,10 +380,8 @@ impl Core {
             }
             let log = &mut *section.log.borrow_mut();
             section.states.iter().for_each(|state| state.tell_swapped(self, [a, b], &mut log.told));
-            if self.is_recording() {
-                let delta = Delta::SwapDatabases { with: b };
-                log.record(Effect { database: a, key: Box::default(), delta });
-            }
+            section.feed.operation();
+            section.feed.swap(a, b);
             log.swaps.push((a, b));
             self.exchange_databases(a, b);
             Ok(())

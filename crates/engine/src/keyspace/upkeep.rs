@@ -9,6 +9,7 @@ use super::interest::Touch;
 use super::shard::{Cost, ShardState};
 use super::write::ShardWrite;
 use crate::expiry::{Timer, Verdict};
+use crate::feed::event;
 use crate::hash::KeyHash;
 use crate::memory::Kind as Bytes;
 use crate::removal::RemovalCause;
@@ -123,7 +124,7 @@ impl ShardWrite<'_> {
         let (in_ring, was) = (blob.in_ring(), wake_of(blob));
         let here = std::mem::replace(&mut self.db, timer.db());
         let stamp = self.state.stamps + 1;
-        let mut deltas = self.core.is_recording().then(Vec::new);
+        let mut deltas = self.is_recording().then(Vec::new);
         let slot = self.state.table_mut(timer.db()).and_then(|table| table.find_mut(hash, &key));
         let slot = slot.expect("I1: the entry was just found");
         let vacant = slot.with_collection(|held| {
@@ -146,9 +147,12 @@ impl ShardWrite<'_> {
         self.follow_wake(hash, was, None);
         self.follow_wake(hash, None, wake);
         self.touched(&key, Touch::Changed);
-        for delta in deltas.into_iter().flatten() {
-            self.record_by_itself(timer.db(), &key, delta);
-        }
+        let database = self.core.logical(timer.db());
+        self.record_by_itself(timer.db(), &key, |log| {
+            for delta in deltas.into_iter().flatten() {
+                log.change_as(event::HEXPIRED, database, &key, None, delta);
+            }
+        });
         if vacant == Some(true) {
             self.remove(hash, &key, RemovalCause::Expired);
         }
@@ -199,10 +203,13 @@ impl ShardWrite<'_> {
         if let Some(table) = self.state.table_mut(db) {
             table.drain_some(count, &mut out);
         }
+        // Redis tells nobody of the keys of a database that is cleared.
+        self.feed.mute(true);
         for blob in out {
             self.save_gone(db, blob.get());
             self.after_removal(blob, db, RemovalCause::Deleted);
         }
+        self.feed.mute(false);
         if self.state.table(db).is_some_and(|table| table.len() > 0) {
             return false;
         }

@@ -13,10 +13,13 @@ use super::collect::wake_of;
 use super::interest::Touch;
 use super::section::{Declared, Log};
 use super::shard::{Cost, Kept, ShardState};
+use crate::ValueType;
 use crate::clock::UnixMillis;
 use crate::effect::Delta;
 use crate::eviction::{Policy, with_frequency};
 use crate::expiry::Timer;
+use crate::feed::event;
+use crate::feed::log::Changelog;
 use crate::hash::KeyHash;
 use crate::memory::{Kind as Bytes, Resource};
 use crate::order::OrderedIndex;
@@ -44,6 +47,8 @@ pub(crate) struct ShardWrite<'a> {
     pub(crate) core: &'a Core,
     pub(super) state: &'a mut ShardState,
     pub(super) bag: &'a mut Bag,
+    /// What this change, and others under the same locks, tell of themselves.
+    pub(super) feed: &'a Changelog,
     pub(super) shard: usize,
     pub(super) db: u16,
     pub(super) now_ms: Option<u64>,
@@ -61,9 +66,9 @@ impl<'a> ShardWrite<'a> {
         shard: usize,
         db: u16,
         bag: &'a mut Bag,
-        log: Option<&'a RefCell<Log>>,
+        (log, feed): (Option<&'a RefCell<Log>>, &'a Changelog),
     ) -> Self {
-        Self { core, state, bag, shard, db, now_ms: None, dirty: false, log, declared: None }
+        Self { core, state, bag, feed, shard, db, now_ms: None, dirty: false, log, declared: None }
     }
 
     /// The present time, read once a change.
@@ -134,7 +139,7 @@ impl<'a> ShardWrite<'a> {
         let (core, db) = (self.core, self.db);
         let Some(new) = blob.as_ref().map(Blob::get).filter(|new| new.is_plain()) else { return false };
         let told = !self.state.flights.is_empty() || !self.state.interest.is_empty();
-        if told || core.is_recording() || self.log.is_some() {
+        if told || self.is_recording() || self.log.is_some() {
             return false;
         }
         let ShardState { first, others, accounts, clock, .. } = &mut *self.state;
@@ -189,7 +194,7 @@ impl<'a> ShardWrite<'a> {
             self.state.stamps += 1;
             held.stamp = self.state.stamps;
         }
-        if self.core.is_recording() {
+        if self.is_recording() {
             self.record_put(hash, blob.get(), announce, deltas);
         }
         let db = self.db;
@@ -343,7 +348,7 @@ impl<'a> ShardWrite<'a> {
         let db = self.db;
         let table = self.state.table_mut(db);
         if let Some(blob) = table.and_then(|table| table.remove(hash, key)) {
-            self.account_removal(blob.get(), db, false);
+            self.account_removal(blob.get(), db, None);
             self.core.counters.add(Counter::Deletions, 1);
             self.bag.push(Dead { blob, cause: None, database: db });
         }
@@ -357,8 +362,7 @@ impl<'a> ShardWrite<'a> {
     }
 
     pub(super) fn after_removal(&mut self, blob: Blob, db: u16, cause: RemovalCause) {
-        let by_itself = !matches!(cause, RemovalCause::Deleted | RemovalCause::Replaced);
-        self.account_removal(blob.get(), db, by_itself);
+        self.account_removal(blob.get(), db, Some(cause));
         let counter = match cause {
             RemovalCause::Replaced => Counter::Updates,
             RemovalCause::Deleted => Counter::Deletions,
@@ -383,8 +387,8 @@ impl<'a> ShardWrite<'a> {
         self.bag.push(Dead { blob, cause: Some(cause), database: db });
     }
 
-    /// Takes an entry off the accounts; `by_itself` it went by expiry or eviction, not by a call.
-    pub(super) fn account_removal(&mut self, blob: BlobRef<'_>, db: u16, by_itself: bool) {
+    /// Takes an entry off the accounts; without a cause it goes elsewhere, as the operation calls it.
+    pub(super) fn account_removal(&mut self, blob: BlobRef<'_>, db: u16, cause: Option<RemovalCause>) {
         self.dirty = true;
         let (core, model) = (self.core, self.core.settings.model);
         let cost = Cost::of(blob, model);
@@ -401,12 +405,10 @@ impl<'a> ShardWrite<'a> {
         }
         self.state.volatile -= usize::from(blob.deadline_ms().is_some());
         self.state.timed_bodies -= usize::from(wake_of(blob).is_some());
-        if self.core.is_recording() {
-            if by_itself {
-                self.record_by_itself(db, blob.key(), Delta::Delete);
-            } else {
-                self.record_in(db, blob.key(), Delta::Delete);
-            }
+        if self.is_recording() {
+            let event = cause.map_or_else(|| self.feed.named().unwrap_or(event::DEL), event::of_removal);
+            let called = matches!(cause, None | Some(RemovalCause::Deleted | RemovalCause::Replaced));
+            self.record_removal(db, blob, event, !called);
         }
         if let Some(order) = &core.order {
             order.remove(db, blob.key());
@@ -423,9 +425,10 @@ impl<'a> ShardWrite<'a> {
         let blob = self.state.find(self.db, hash, key)?;
         let old = blob.deadline_ms()?;
         blob.set_deadline_ms(deadline_ms);
+        let value_type = ValueType::of(blob);
         self.touched(key, Touch::Deadline);
-        if self.core.is_recording() {
-            self.record(key, Delta::Deadline(Some(UnixMillis(deadline_ms))));
+        if self.is_recording() {
+            self.record_as(value_type, key, Delta::Deadline(Some(UnixMillis(deadline_ms))));
         }
         if deadline_ms < old {
             self.dirty = true;

@@ -132,7 +132,7 @@ impl<T: Element> Typed<T> {
     /// A value on its way in: decoded, and encoded as well where its bytes are recorded.
     pub(super) fn incoming(&self, key: &[u8], value: Arc<T>) -> Result<Incoming<'static>, OpError> {
         let object = self.object(key, value)?;
-        if !self.engine.core.is_recording() {
+        if !self.engine.core.settings.record_effects {
             return Ok(Incoming::Object(object));
         }
         let bytes = object.encode().map_err(|error| OpError::codec(key, error))?;

@@ -12,6 +12,7 @@ use std::ops::{Bound, Range, RangeBounds};
 
 use super::order::Order;
 use super::run::View;
+use crate::feed::event::{self, Event};
 
 /// A cut between entries: what lies before it.
 #[derive(Debug, Clone, Copy)]
@@ -237,6 +238,15 @@ enum By {
 }
 
 impl SortedRange {
+    /// Redis's name for taking out what the range selects.
+    pub(crate) fn removal_event(&self) -> Event {
+        match self.by {
+            By::Rank(_) => event::ZREMRANGEBYRANK,
+            By::Score(_) => event::ZREMRANGEBYSCORE,
+            By::Lex(_) => event::ZREMRANGEBYLEX,
+        }
+    }
+
     fn by(by: By) -> Self {
         Self { by, reverse: false, offset: 0, count: None }
     }

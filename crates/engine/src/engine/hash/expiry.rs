@@ -10,6 +10,7 @@ use crate::effect::Delta;
 use crate::engine::expiry::ExpireCondition;
 use crate::engine::place::Place;
 use crate::error::OpError;
+use crate::feed::event;
 use crate::keyspace::collect::{Absent, Change};
 use crate::typed::{Arg, Element};
 use crate::value::Value;
@@ -384,6 +385,9 @@ impl<F: Element, V: Element, P: Place> Hash<F, V, P> {
         let stored = self.change(absent, room, |change| {
             if !is_met(change, &pairs, options) {
                 return Ok(false);
+            }
+            if at.is_some() {
+                change.note(event::HEXPIRE);
             }
             for (field, value) in in_pairs(&pairs) {
                 let now = change.now_ms();

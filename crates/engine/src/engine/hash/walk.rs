@@ -68,6 +68,13 @@ pub struct HashEntries<F, V> {
     types: PhantomData<fn() -> (F, V)>,
 }
 
+impl<F, V> HashEntries<F, V> {
+    /// A walk over a capture, as it was at this time.
+    pub(in crate::engine) fn of(body: Body, now_ms: u64, key: &[u8]) -> Self {
+        Self { walk: Walk::new(Some((body, now_ms)), key), types: PhantomData }
+    }
+}
+
 /// A walk over the fields of a hash, as they were when it began; no lock is held.
 pub struct HashFields<F> {
     walk: Walk,

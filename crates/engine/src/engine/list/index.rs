@@ -10,6 +10,7 @@ use crate::engine::Place;
 use crate::engine::check_value;
 use crate::engine::place::{change, read};
 use crate::error::OpError;
+use crate::feed::event;
 use crate::keyspace::collect::Absent;
 use crate::typed::{Arg, Element};
 use crate::value::Value;
@@ -175,6 +176,8 @@ impl<T: Element, P: Place> List<T, P> {
     /// ```
     pub fn trim(&self, start: i64, stop: i64) -> Result<(), OpError> {
         let gone = change(&self.place, Absent::Skip, 0, |change| {
+            change.name(event::LTRIM);
+            change.note(event::LTRIM);
             let (body, rules, _) = change.parts();
             let body: &mut Body = body;
             let (len, kept) = (body.len(), resolve_range(start, stop, body.len()));

@@ -17,7 +17,7 @@ pub struct ListElements<T> {
 }
 
 impl<T: Element> ListElements<T> {
-    pub(super) fn new(key: &[u8], elements: OwnedElements) -> Self {
+    pub(in crate::engine) fn new(key: &[u8], elements: OwnedElements) -> Self {
         Self { key: key.into(), elements, element: PhantomData }
     }
 

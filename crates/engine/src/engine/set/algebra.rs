@@ -10,6 +10,7 @@ use crate::collections::set::algebra::{intersect, subtract};
 use crate::collections::{Body as _, Collection};
 use crate::engine::{Key, Place, ValueType, check_key};
 use crate::error::OpError;
+use crate::feed::event::{self, Event};
 use crate::typed::{Arg, Element};
 use crate::value::Value;
 
@@ -158,7 +159,7 @@ impl<M: Element, P: Place> Set<M, P> {
         &self,
         sources: impl IntoIterator<Item: Into<Key<'k>>>,
     ) -> Result<u64, OpError> {
-        self.store(sources, Body::intersection)
+        self.store(sources, event::SINTERSTORE, Body::intersection)
     }
 
     /// Stores under this key the members that any source has, in place of whatever it held; returns how many.
@@ -177,7 +178,7 @@ impl<M: Element, P: Place> Set<M, P> {
     /// # Ok::<(), larder::OpError>(())
     /// ```
     pub fn store_union<'k>(&self, sources: impl IntoIterator<Item: Into<Key<'k>>>) -> Result<u64, OpError> {
-        self.store(sources, Body::union)
+        self.store(sources, event::SUNIONSTORE, Body::union)
     }
 
     /// Stores under this key the members of the first source that no other has, in place of whatever it held; returns how many.
@@ -200,16 +201,17 @@ impl<M: Element, P: Place> Set<M, P> {
         &self,
         sources: impl IntoIterator<Item: Into<Key<'k>>>,
     ) -> Result<u64, OpError> {
-        self.store(sources, Body::difference)
+        self.store(sources, event::SDIFFSTORE, Body::difference)
     }
 
     fn store<'k>(
         &self,
         sources: impl IntoIterator<Item: Into<Key<'k>>>,
+        event: Event,
         combine: impl Fn(&[Option<&Body>], &Rules) -> Body,
     ) -> Result<u64, OpError> {
         let sources: Vec<Key<'k>> = sources.into_iter().map(Into::into).collect();
-        self.place.engine().derive(&sources, SETS, self.key(), |captured, rules| {
+        self.place.engine().derive(&sources, SETS, (self.key(), event), |captured, rules| {
             let sets: Vec<Option<&Body>> =
                 captured.iter().map(|one| one.as_ref().and_then(Body::of)).collect();
             let result = combine(&sets, rules);
@@ -243,8 +245,8 @@ impl<M: Element, P: Place> Set<M, P> {
                 return self.contains_bytes(member);
             }
             let moved = self.place.engine().move_between::<Body, Value, ()>(
-                self.key(),
-                to.as_bytes(),
+                (self.key(), to.as_bytes()),
+                None,
                 |source| source.contains(member).then_some(member.len() + MEMBER_BYTES),
                 |source| remove(source, member).then(|| Value::copy(member)),
                 |target, member| {

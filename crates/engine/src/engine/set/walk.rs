@@ -23,7 +23,7 @@ pub struct SetMembers<M> {
 }
 
 impl<M> SetMembers<M> {
-    pub(super) fn of(key: &[u8], body: Body) -> Self {
+    pub(in crate::engine) fn of(key: &[u8], body: Body) -> Self {
         Self { key: shown(key), members: body.into_members(), member: PhantomData }
     }
 

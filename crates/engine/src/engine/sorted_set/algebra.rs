@@ -14,6 +14,7 @@ use super::Body;
 use crate::collections::set::Set;
 use crate::collections::{Body as _, Collection};
 use crate::error::OpError;
+use crate::feed::event::{self, Event};
 use crate::typed::{Element, decode};
 
 /// The types that may take part.
@@ -95,6 +96,17 @@ enum Operation<'o> {
     Union(&'o CombineOptions),
     Inter(&'o CombineOptions),
     Diff,
+}
+
+impl Operation<'_> {
+    /// Redis's name for storing its result.
+    fn event(self) -> Event {
+        match self {
+            Self::Union(_) => event::ZUNIONSTORE,
+            Self::Inter(_) => event::ZINTERSTORE,
+            Self::Diff => event::ZDIFFSTORE,
+        }
+    }
 }
 
 /// A set that takes part, with its weight.
@@ -248,7 +260,7 @@ impl Engine {
         keys: &[K],
         operation: Operation<'_>,
     ) -> Result<u64, OpError> {
-        self.derive(keys, &ADMITTED, target.as_bytes(), |bodies, rules| {
+        self.derive(keys, &ADMITTED, (target.as_bytes(), operation.event()), |bodies, rules| {
             let result = compute(operation, bodies, rules.seed);
             let stored =
                 Body::from_ascending(result.iter().map(|(score, member)| (*score, &**member)), rules);

@@ -19,7 +19,7 @@ pub struct ScoredMembers<M> {
 }
 
 impl<M: Element> ScoredMembers<M> {
-    pub(super) fn new(key: &[u8], walk: Option<Walk>, reverse: bool) -> Self {
+    pub(in crate::engine) fn new(key: &[u8], walk: Option<Walk>, reverse: bool) -> Self {
         Self { key: key.into(), walk, reverse, member: PhantomData }
     }
 

@@ -9,6 +9,7 @@ use super::{Body, SortedSet};
 use crate::collections::sorted_set::Order;
 use crate::effect::Delta;
 use crate::error::OpError;
+use crate::feed::event;
 use crate::hash::KeyHash;
 use crate::keyspace::collect::{Absent, Change, Room};
 use crate::random::{Random, mix};
@@ -28,6 +29,7 @@ type Taken = Vec<(Vec<u8>, f64)>;
 
 /// Takes up to `count` members off an end.
 fn pop(change: &mut Change<'_, Body>, end: ScoreEnd, count: u64) -> Taken {
+    change.name(if end == ScoreEnd::Lowest { event::ZPOPMIN } else { event::ZPOPMAX });
     let count = count.min(change.body.len());
     let mut taken = Vec::new();
     for _ in 0..count {

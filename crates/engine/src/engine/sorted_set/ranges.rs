@@ -7,6 +7,7 @@ use crate::collections::sorted_set::{LexRange, ScoreRange, SortedRange, Walk};
 use crate::collections::{Body as _, Collection};
 use crate::effect::Delta;
 use crate::error::OpError;
+use crate::feed::event;
 use crate::keyspace::collect::{Absent, Change};
 use crate::typed::Element;
 
@@ -157,6 +158,7 @@ impl<M: Element, P: Place> SortedSet<M, P> {
     pub fn remove_range(&self, range: impl Into<SortedRange>) -> Result<u64, OpError> {
         let range = range.into();
         let removed = change(&self.place, Absent::Skip, 0, |change: &mut Change<'_, Body>| {
+            change.name(range.removal_event());
             let ranks = range.resolve(change.body.order());
             for _ in ranks.clone() {
                 if let Some((member, _)) = change.body.remove_at(ranks.start) {
@@ -196,7 +198,7 @@ impl<M: Element, P: Place> SortedSet<M, P> {
         check_key(target.as_bytes())?;
         let engine: &Engine = self.place.engine();
         let admitted = [ValueType::SortedSet];
-        engine.derive(&[self.key()], &admitted, target.as_bytes(), |bodies, rules| {
+        engine.derive(&[self.key()], &admitted, (target.as_bytes(), event::ZRANGESTORE), |bodies, rules| {
             let Some(source) = bodies.first().and_then(Option::as_ref).and_then(Body::of) else {
                 return Ok((None, 0));
             };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::Place;
 use super::super::place::capture;
 use super::groups::{NAMED_BYTES, PENDING_BYTES, StreamGroup, consumer_delta, pending_deltas};
-use super::{emit_all, inclusive};
+use super::{emit_all, has_consumer, inclusive, note_consumer};
 use crate::clock::UnixMillis;
 use crate::collections::stream::Stream as Body;
 use crate::collections::stream::claiming::{Claimed, Claiming};
@@ -383,7 +383,9 @@ impl<P: Place> StreamGroup<'_, P> {
             let moved = options
                 .last_id
                 .filter(|last| change.body.group(name).is_some_and(|g| *last > g.last_delivered));
+            let was_there = has_consumer(change.body, name, consumer);
             let claimed = change.body.claim(name, consumer, ids, &claiming)?;
+            note_consumer(change, was_there, name, consumer);
             if let Some(last) = moved {
                 change.body.edit_group(name, |group| group.last_delivered = last);
                 emit_all(change, |body, deltas| deltas.extend(body.group(name).map(|g| group_put(name, g))));
@@ -464,7 +466,9 @@ impl<P: Place> StreamGroup<'_, P> {
         let name = self.name.as_bytes();
         self.change_group(claim_room(0, consumer), |change| {
             let claiming = options.resolve(just_id, change.now_ms());
+            let was_there = has_consumer(change.body, name, consumer);
             let claimed = change.body.auto_claim(name, consumer, start, options.count, &claiming)?;
+            note_consumer(change, was_there, name, consumer);
             emit_claimed(change, name, consumer, &claimed);
             Some(claimed)
         })

@@ -2,7 +2,7 @@
 
 use super::super::place::{change, read};
 use super::super::{Key, Place};
-use super::{Stream, emit, emit_all, emit_removal};
+use super::{Stream, emit, emit_all, emit_removal, has_consumer, note_consumer};
 use crate::collections::stream::Stream as Body;
 use crate::collections::stream::deleting::{EntryRemoval, References};
 use crate::collections::stream::delta::StreamDelta;
@@ -13,6 +13,7 @@ use crate::collections::stream::log::Entries;
 use crate::collections::stream::reading::Reading;
 use crate::collections::stream::replay::{consumer_put, group_put, pending_put};
 use crate::error::OpError;
+use crate::feed::event;
 use crate::keyspace::collect::{Absent, Change};
 
 /// What a change reserves for a group or a consumer, besides its name.
@@ -214,6 +215,7 @@ impl<P: Place> StreamGroup<'_, P> {
         let made =
             change(self.place, absent, 2 * NAMED_BYTES + name.len(), |change: &mut Change<'_, Body>| {
                 let last = from.resolve(change.body);
+                change.name(event::XGROUP_CREATE);
                 let made = change.body.create_group(name, last, options.entries_read);
                 if made {
                     emit_all(change, |body, deltas| {
@@ -250,6 +252,7 @@ impl<P: Place> StreamGroup<'_, P> {
     ) -> Result<(), OpError> {
         let (from, name) = (from.into(), self.name.as_bytes());
         self.change_group(0, |change| {
+            change.name(event::XGROUP_SETID);
             let last = from.resolve(change.body);
             change.body.edit_group(name, |group| {
                 group.last_delivered = last;
@@ -312,6 +315,7 @@ impl<P: Place> StreamGroup<'_, P> {
             if change.body.group(name)?.number_of(consumer).is_some() {
                 return Some(false);
             }
+            change.name(event::XGROUP_CREATECONSUMER);
             let now_ms = change.now_ms();
             change.body.edit_group(name, |group| group.see(consumer, now_ms))?;
             emit_all(change, |body, deltas| deltas.extend(consumer_delta(body, name, consumer)));
@@ -401,7 +405,9 @@ impl<P: Place> StreamGroup<'_, P> {
         let count = options.count.unwrap_or(usize::MAX);
         let delivered = self.change_group(self.room_for(count, consumer)?, |change| {
             let reading = Reading { count, no_ack: options.no_ack, now_ms: change.now_ms() };
+            let was_there = has_consumer(change.body, name, consumer);
             let delivered = change.body.read_new(name, consumer, &reading)?;
+            note_consumer(change, was_there, name, consumer);
             if delivered.ids.is_empty() {
                 return Some(delivered);
             }
@@ -452,7 +458,9 @@ impl<P: Place> StreamGroup<'_, P> {
         let count = count.unwrap_or(usize::MAX);
         let (found, log) = self.change_group(NAMED_BYTES + 2 * consumer.len(), |change| {
             let reading = Reading { count, no_ack: false, now_ms: change.now_ms() };
+            let was_there = has_consumer(change.body, name, consumer);
             let (found, log) = change.body.read_again(name, consumer, after, &reading)?;
+            note_consumer(change, was_there, name, consumer);
             emit_all(change, |body, deltas| {
                 let Some(group) = body.group(name) else { return };
                 deltas.extend(consumer_delta(body, name, consumer));

@@ -21,7 +21,7 @@ const PADDING: usize = 200_000;
 
 /// Stores the list `a` under `t`, with `between` called before each computation, and something large behind it.
 fn store_list(engine: &Engine, padding: usize, mut between: impl FnMut()) -> Result<usize, OpError> {
-    engine.derive(&["a"], &[ValueType::List], b"t", |lists, rules| {
+    engine.derive(&["a"], &[ValueType::List], (b"t", crate::feed::event::SORTSTORE), |lists, rules| {
         between();
         let mut copy = List::empty(rules);
         let source = lists[0].as_ref().and_then(List::of);
@@ -38,7 +38,7 @@ fn store_list(engine: &Engine, padding: usize, mut between: impl FnMut()) -> Res
 
 /// The same with strings.
 fn store_string(engine: &Engine, padding: usize, mut between: impl FnMut()) -> Result<usize, OpError> {
-    engine.derive_string(&["a"], b"t", |strings| {
+    engine.derive_string(&["a"], (b"t", crate::feed::event::SET), |strings| {
         between();
         let mut bytes = strings[0].as_ref().map(StringHeld::to_vec).unwrap_or_default();
         let len = bytes.len();

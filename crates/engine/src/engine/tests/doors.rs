@@ -209,8 +209,8 @@ fn the_limit_holds_while_lists_grow() {
 
 fn move_one(engine: &Engine, from: &str, to: &str) -> Option<()> {
     let moved = engine.move_between::<List, Vec<u8>, ()>(
-        from.as_bytes(),
-        to.as_bytes(),
+        (from.as_bytes(), to.as_bytes()),
+        None,
         |list| list.get(0).map(<[u8]>::len),
         |change| {
             let (list, rules, _) = change.parts();
@@ -245,7 +245,8 @@ fn an_element_moves_between_lists_and_around_one() {
     assert_eq!(move_one(&engine, "m", "m"), Some(()));
     assert_eq!(engine.expire_time("m"), Ok(Some(Some(UnixMillis(2_000_000)))), "a turn keeps the expiry");
     engine.set("s", "v").unwrap();
-    let refused = engine.move_between::<List, (), ()>(b"m", b"s", |_| Some(1), |_| Some(()), |_, ()| ());
+    let refused =
+        engine.move_between::<List, (), ()>((b"m", b"s"), None, |_| Some(1), |_| Some(()), |_, ()| ());
     assert!(matches!(refused, Err(OpError::WrongType { .. })));
     engine.validate();
     check_effects(&engine);
@@ -253,14 +254,19 @@ fn an_element_moves_between_lists_and_around_one() {
 
 /// Joins two lists under a third key.
 fn join(engine: &Engine, sources: &[&str], target: &str) -> Result<usize, OpError> {
-    engine.derive(sources, &[ValueType::List], target.as_bytes(), |lists, rules| {
-        let mut joined = List::empty(rules);
-        for list in lists.iter().flatten().filter_map(List::of) {
-            list.elements(0..usize::MAX).for_each(|element| joined.push(End::Tail, element, rules));
-        }
-        let len = joined.len();
-        Ok((Some(joined.into_collection()).filter(|body: &Collection| !body.is_vacant()), len))
-    })
+    engine.derive(
+        sources,
+        &[ValueType::List],
+        (target.as_bytes(), crate::feed::event::SORTSTORE),
+        |lists, rules| {
+            let mut joined = List::empty(rules);
+            for list in lists.iter().flatten().filter_map(List::of) {
+                list.elements(0..usize::MAX).for_each(|element| joined.push(End::Tail, element, rules));
+            }
+            let len = joined.len();
+            Ok((Some(joined.into_collection()).filter(|body: &Collection| !body.is_vacant()), len))
+        },
+    )
 }
 
 #[test]
