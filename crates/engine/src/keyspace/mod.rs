@@ -14,11 +14,14 @@
 mod apply;
 pub(crate) mod blob;
 pub(crate) mod collect;
+mod databases;
 mod evict;
 mod grave;
+mod handle;
 mod held;
 pub(crate) mod index;
 pub(crate) mod interest;
+mod limits;
 pub(crate) mod meta;
 mod record;
 mod room;
@@ -29,7 +32,6 @@ mod slot;
 pub(crate) mod upkeep;
 pub(crate) mod write;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -38,11 +40,11 @@ use std::collections::BTreeMap;
 
 use self::blob::BlobRef;
 use self::grave::Grave;
-use self::interest::Told;
+pub(crate) use self::handle::CoreHandle;
 use self::meta::Freshness;
 use self::shard::{Shard, ShardState};
 use self::write::ShardWrite;
-use crate::collections::rules::{EncodingLimits, Rules};
+use crate::collections::rules::Rules;
 use crate::config::{Settings, TimeSource};
 use crate::engine::wait;
 use crate::error::OpError;
@@ -51,7 +53,9 @@ use crate::feed::Feed;
 use crate::feed::log::Changelog;
 use crate::hash::{KeyHash, KeyHasher};
 use crate::local;
-use crate::memory::{Amounts, Budget, Kind as Bytes, MemoryUsage, RESOURCES, Resource};
+#[cfg(any(test, fuzzing))]
+use crate::memory::RESOURCES;
+use crate::memory::{Amounts, Budget, Kind as Bytes, MemoryUsage};
 use crate::order::OrderedIndex;
 use crate::pubsub::PubSub;
 use crate::random::{Random, mix};
@@ -196,11 +200,6 @@ impl Core {
         }
     }
 
-    /// When collections change their encoding, as it stands now.
-    pub(crate) fn rules(&self) -> Rules {
-        *self.rules.read()
-    }
-
     #[inline]
     /// How many entries a sampling policy compares.
     pub(crate) fn samples(&self) -> usize {
@@ -215,129 +214,9 @@ impl Core {
         Policy::from_number(self.policy.load(Ordering::Relaxed))
     }
 
-    pub(crate) fn set_policy(&self, policy: Policy) {
-        self.policy.store(policy as u8, Ordering::Relaxed);
-        self.retune();
-        // The ghosts of the new policy may have gone past the limit, and what the old one kept may go now.
-        self.shed();
-    }
-
-    pub(crate) fn budget(&self, resource: Resource) -> &Budget {
-        match resource {
-            Resource::Bytes => &self.bytes,
-            Resource::Entries => &self.entries,
-            Resource::Weight => &self.weight,
-        }
-    }
-
-    pub(crate) fn is_limited(&self) -> bool {
-        RESOURCES.iter().any(|&resource| self.budget(resource).limit().is_some())
-    }
-
-    /// Changes a limit; what is over it goes at once, in steps.
-    pub(crate) fn set_limit(&self, resource: Resource, limit: Option<u64>) {
-        self.budget(resource).set_limit(limit);
-        self.retune();
-        self.shed();
-    }
-
-    /// Lets every shard follow a changed policy or limit.
-    fn retune(&self) {
-        for shard in 0..self.shards.len() {
-            // A poisoned shard keeps what it has.
-            let _ = self.write_in(shard, 0, |write| {
-                write.retune();
-                Ok(())
-            });
-        }
-    }
-
     /// A number that the seed and the calls so far determine.
     pub(crate) fn chance(&self) -> Random {
         Random::new(mix(self.chance.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed)))
-    }
-
-    // ---- databases
-
-    /// The physical number of a database; read under the shard lock, so that SWAPDB is atomic.
-    #[inline]
-    pub(crate) fn physical(&self, db: u16) -> u16 {
-        self.map.get(usize::from(db)).map_or(db, |cell| cell.load(Ordering::Relaxed))
-    }
-
-    /// The number under which users know a physical database.
-    pub(super) fn logical(&self, physical: u16) -> u16 {
-        let found = (0..self.settings.databases).find(|&db| self.physical(db) == physical);
-        found.unwrap_or(physical)
-    }
-
-    pub(crate) fn check_database(&self, index: u16) -> Result<(), OpError> {
-        let databases = self.settings.databases;
-        if index < databases { Ok(()) } else { Err(OpError::NoSuchDatabase { index, databases }) }
-    }
-
-    /// The number of a named keyspace, made when it is first asked for.
-    pub(crate) fn named(&self, name: &str) -> Result<u16, OpError> {
-        let mut names = self.names.lock();
-        if let Some(&number) = names.get(name) {
-            return Ok(number);
-        }
-        let number = usize::from(self.settings.databases) + names.len();
-        let number = u16::try_from(number)
-            .ok()
-            .filter(|&number| number < u16::MAX)
-            .ok_or(OpError::InvalidArgument("too many named keyspaces"))?;
-        names.insert(name.to_owned(), number);
-        Ok(number)
-    }
-
-    /// Every database there is, by its logical number.
-    pub(crate) fn databases(&self) -> u16 {
-        let named = u16::try_from(self.names.lock().len()).expect("I4: named() bounds their number");
-        self.settings.databases + named
-    }
-
-    /// Exchanges two databases; every shard is locked meanwhile.
-    pub(crate) fn swap_databases(&self, a: u16, b: u16) -> Result<(), OpError> {
-        self.check_database(a)?;
-        self.check_database(b)?;
-        if local::in_section() {
-            return self.swap_held(a, b);
-        }
-        let locks: Vec<_> = self.shards.iter().map(|shard| shard.state.write()).collect();
-        let log = Changelog::new(self.is_recording());
-        let mut told = Told::default();
-        if a != b {
-            log.swap(a, b);
-            locks.iter().for_each(|state| state.tell_swapped(self, [a, b], &mut told));
-        }
-        self.exchange_databases(a, b);
-        told.mark();
-        self.commit(&log);
-        drop(locks);
-        wait::serve(told.take_ready());
-        self.deliver();
-        Ok(())
-    }
-
-    /// Exchanges the numbers of two databases; every shard is locked.
-    fn exchange_databases(&self, a: u16, b: u16) {
-        let (a, b) = (&self.map[usize::from(a)], &self.map[usize::from(b)]);
-        let was = a.load(Ordering::Relaxed);
-        a.store(b.load(Ordering::Relaxed), Ordering::Relaxed);
-        b.store(was, Ordering::Relaxed);
-    }
-
-    /// Changes the limits of small encodings, shard by shard.
-    pub(crate) fn set_encoding_limits(&self, limits: EncodingLimits) {
-        self.rules.write().limits = limits;
-        for shard in 0..self.shards.len() {
-            // A poisoned shard is served no more, so it needs no limits.
-            let _ = self.write_in(shard, 0, |write| {
-                write.state().set_limits(limits);
-                Ok(())
-            });
-        }
     }
 
     /// Measures an operation until the guard is dropped, if the engine was built to measure.
@@ -700,89 +579,6 @@ impl Core {
         outcome
     }
 
-    /// The resource of which this much cannot be granted, if there is one.
-    fn missing(&self, need: Amounts) -> Option<Resource> {
-        RESOURCES.into_iter().find(|&resource| {
-            let budget = self.budget(resource);
-            let need = need.get(resource);
-            need > 0 && budget.limit().is_some_and(|limit| budget.granted().saturating_add(need) > limit)
-        })
-    }
-
-    fn refuse(&self, need: Amounts, short: Resource) -> OpError {
-        self.counters.add(Counter::Refusals, 1);
-        let limit = self.budget(short).limit().unwrap_or(u64::MAX);
-        OpError::OutOfMemory { needed: need.get(short), limit }
-    }
-
-    /// Frees room in other shards, in steps: spare grants first, then victims.
-    fn make_room(&self, need: Amounts, spare: Option<usize>) -> Result<(), OpError> {
-        let missing = || self.missing(need);
-        if missing().is_some() {
-            self.grave_empty();
-        }
-        let count = self.shards.len();
-        let mut idle_shards = 0;
-        while let Some(short) = missing() {
-            let shard = self.rotor.fetch_add(1, Ordering::Relaxed) % count;
-            // First round: shards that have their share of the limit. Second round: whoever has anything.
-            let anywhere = idle_shards > count;
-            let mut bag = Bag::default();
-            let freed = self.write_shard(shard, 0, &mut bag, |write| {
-                let back = write.give_back_all();
-                if missing().is_some() && (anywhere || !write.is_below_share(short)) {
-                    write.expire_due();
-                    write.evict_for(need, spare);
-                }
-                Ok(back + write.give_back_all())
-            });
-            let freed = freed.unwrap_or(0) > 0 || !bag.is_empty();
-            self.bury(bag);
-            self.grave_empty();
-            idle_shards = match (freed, anywhere) {
-                (false, _) => idle_shards + 1,
-                (true, false) => 0,
-                (true, true) => count + 1,
-            };
-            if idle_shards > 2 * count + 1 {
-                return Err(self.refuse(need, short));
-            }
-        }
-        Ok(())
-    }
-
-    /// Refuses at once what could not fit even into an empty engine.
-    pub(crate) fn check_fits(&self, amounts: Amounts) -> Result<(), OpError> {
-        for resource in RESOURCES {
-            let Some(limit) = self.budget(resource).limit() else { continue };
-            let fixed = if resource == Resource::Bytes { self.fixed_bytes } else { 0 };
-            if amounts.get(resource).saturating_add(fixed) > limit {
-                self.counters.add(Counter::Refusals, 1);
-                return Err(OpError::OutOfMemory { needed: amounts.get(resource), limit });
-            }
-        }
-        Ok(())
-    }
-
-    /// Brings everything back under lowered limits, as far as the policy evicts.
-    pub(crate) fn shed(&self) {
-        let mut idle_shards = 0;
-        while RESOURCES.iter().any(|&r| self.budget(r).is_over()) && idle_shards <= self.shards.len() {
-            let shard = self.rotor.fetch_add(1, Ordering::Relaxed) % self.shards.len();
-            let freed = self.write_in(shard, 0, |write| {
-                let (back, entries) = (write.give_back_all(), write.state().len());
-                if RESOURCES.iter().any(|&r| self.budget(r).is_over()) {
-                    write.expire_due();
-                    write.evict_some();
-                }
-                Ok(back + write.give_back_all() > 0 || write.state().len() < entries)
-            });
-            let freed = freed.unwrap_or(false);
-            self.grave_empty();
-            idle_shards = if freed { 0 } else { idle_shards + 1 };
-        }
-    }
-
     /// Announces and drops what left, serves those who waited for what came and tells those who listen, outside every lock.
     #[inline]
     pub(crate) fn bury(&self, bag: Bag) {
@@ -878,56 +674,4 @@ pub(crate) enum Pair<'a, 'b, 'c> {
         /// The target's shard.
         target: &'a mut ShardWrite<'c>,
     },
-}
-
-/// The core, seen from one handle: from outside, or from inside a section. Every use is checked, so that no handle enters
-/// from where it has no business.
-#[derive(Debug, Clone)]
-pub(crate) struct CoreHandle {
-    core: Arc<Core>,
-    section: u64,
-}
-
-impl CoreHandle {
-    pub(crate) fn new(core: Core) -> Self {
-        Self::of(Arc::new(core))
-    }
-
-    pub(crate) fn of(core: Arc<Core>) -> Self {
-        Self { core, section: local::OUTSIDE }
-    }
-
-    /// The same core, for handles of this section.
-    pub(crate) fn within(&self, section: u64) -> Self {
-        Self { core: Arc::clone(&self.core), section }
-    }
-
-    /// The core itself, for a thread that serves it.
-    pub(crate) fn share(&self) -> Arc<Core> {
-        Arc::clone(&self.core)
-    }
-
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.core, &other.core)
-    }
-
-    /// Whether the handle may be used here and now.
-    pub(crate) fn is_current(&self) -> bool {
-        local::is_at(self.section)
-    }
-
-    /// Whether the handle belongs to a transaction.
-    pub(crate) fn is_within(&self) -> bool {
-        self.section != local::OUTSIDE
-    }
-}
-
-impl std::ops::Deref for CoreHandle {
-    type Target = Core;
-
-    #[inline]
-    fn deref(&self) -> &Core {
-        local::check_entry(self.section);
-        &self.core
-    }
 }
