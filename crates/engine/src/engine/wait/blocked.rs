@@ -18,6 +18,7 @@ use crate::engine::Engine;
 use crate::error::OpError;
 use crate::hash::KeyHash;
 use crate::keyspace::interest::Ready;
+use crate::local;
 use crate::sync::{Event, Mutex};
 
 /// The tickets of all engines: their order is all that matters.
@@ -208,12 +209,13 @@ impl Blocked {
 
     /// Puts back what nobody took.
     pub(super) fn give_back(&self, delivery: Delivery) {
-        if !self.engine.core.is_current() {
-            // Taken inside a transaction that is over: it is the caller who dropped it.
-            return;
+        // A handle of a transaction is refused when that has ended, and any other one inside.
+        let outside = Engine { core: self.engine.core.within(local::OUTSIDE), db: self.engine.db };
+        let engine = if self.engine.core.is_current() { &self.engine } else { &outside };
+        if engine.core.is_current() {
+            // The key may hold another type by now, or its shard be poisoned: then there is no place for it.
+            let _ = self.request.give_back(engine, &self.keys, delivery);
         }
-        // The key may hold another type by now, or its shard be poisoned: then there is no place for it.
-        let _ = self.request.give_back(&self.engine, &self.keys, delivery);
     }
 }
 

@@ -13,12 +13,11 @@
 //! looked, under the same locks, whether there is something already: no wake-up is lost. I5: a thread that serves does not
 //! serve inside of that: what becomes ready meanwhile (a move into another list) waits in the thread's own list.
 //!
-//! Inside a transaction nobody waits: what is there is taken, even if others wait for it, else the wait is over at once.
-//!
 //! As in Redis: an attempt is for the key that became ready, whatever the other keys hold; a key that came to hold another type
 //! leaves its waiters blocked, but for readers of a group, who get [`OpError::StreamGone`]; a group that is destroyed gives
 //! [`OpError::NoSuchGroup`]; a target of another type gives [`OpError::WrongType`]. Service is over when the pusher's call
-//! returns. A panic of a removal listener during an attempt reaches the waiter as [`OpError::Poisoned`].
+//! returns, after the whole of its transaction. Inside a transaction nobody waits: the calls find something there, or their
+//! time is over. A panic of a removal listener during an attempt reaches the waiter as [`OpError::Poisoned`].
 //!
 //! Costs: a blocking call that finds something: its plain form, and one load. To block: O(k log n) for k keys with queues of
 //! n. To serve: two locks beside the operation. It counts no bytes, knows no runtime and starts no thread.
@@ -240,6 +239,9 @@ impl<R> Waiter<R> {
     /// Waits until the result is there, but no longer than `timeout`, and keeps its place in the queues; tells whether it is
     /// there.
     pub fn sleep(&mut self, timeout: Option<Duration>) -> bool {
+        if !self.blocked.is_waiting() {
+            return true;
+        }
         let clock = &self.blocked.engine().core.settings.clock;
         let end = timeout.map(|timeout| clock.elapsed().saturating_add(timeout));
         let slice = if matches!(clock, TimeSource::System(_)) { SLEEP_MAX } else { GLANCE };

@@ -368,3 +368,41 @@ fn without_room_for_the_target_the_caller_hears_of_it_and_what_goes_back_finds_r
     assert!(matches!(waiter.poll_result(), Some(Err(OpError::OutOfMemory { .. }))));
     assert_eq!(engine.list::<u32>("k").len(), Ok(1));
 }
+
+#[test]
+fn inside_a_transaction_nobody_waits_and_service_comes_after_the_whole_of_it() {
+    let engine = engine();
+    let (mut first, mut second) = (pop(&engine, "k"), pop(&engine, "l"));
+    let kept = engine
+        .transaction(["k", "l"], |tx| {
+            let list = tx.list::<u32>("k");
+            assert_eq!(list.pop_blocking(End::Head, None)?, None, "its time is over at once");
+            list.extend_back([1, 2, 3])?;
+            assert!(first.poll_result().is_none(), "not before the end");
+            assert_eq!(
+                list.pop_blocking(End::Head, None)?,
+                Some(1),
+                "what is there is there for the transaction"
+            );
+            drop(list.pop_async(End::Head));
+            assert_eq!(list.range(0, -1)?, [2, 3], "it went back");
+            assert!(matches!(tx.watch(&["k"]), Err(OpError::InsideTransaction)));
+            tx.list::<u32>("l").push_back(9)?;
+            Ok::<_, OpError>(list.pop_async(End::Head))
+        })
+        .unwrap();
+    assert_eq!((got(&mut first), got(&mut second)), (Some(3), Some(9)));
+    let mut third = pop(&engine, "k");
+    drop(kept);
+    assert_eq!(got(&mut third), Some(2), "it went back after the end, and on to who waits");
+    let mut fourth = pop(&engine, "k");
+    let refused = engine.transaction(["k"], |tx| {
+        tx.list::<u32>("k").push_back(4)?;
+        Err::<(), _>(OpError::Overflow)
+    });
+    assert_eq!(refused, Err(OpError::Overflow));
+    assert!(fourth.poll_result().is_none(), "what was taken back never came");
+    push(&engine, "k", 5);
+    assert_eq!(got(&mut fourth), Some(5));
+    engine.validate();
+}
