@@ -315,7 +315,7 @@ impl Table {
     }
 
     /// All entries.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
         let mut position = Position::default();
         std::iter::from_fn(move || self.next(&mut position))

@@ -81,7 +81,8 @@ impl Stream {
         Some(removal)
     }
 
-    /// Whether a group has still to read the entry, or has it pending; also if there is no group at all.
+    /// Whether a group has still to read the entry, or has it pending; also if there is no group at all, as documented. (Redis
+    /// 8.2 answers otherwise for a stream that has lost its last group; this engine does not remember that it had one.)
     fn is_referenced(&self, id: StreamId) -> bool {
         self.group_count() == 0
             || self.groups().any(|(_, group)| group.last_delivered < id || group.pending(id).is_some())

@@ -209,16 +209,10 @@ fn a_stored_result_never_gives_way_to_an_older_one() {
     // takes another time over its computation.
     let engine = Engine::builder().shards(8).build().unwrap();
     push(&engine, "a", "0").unwrap();
-    let (rivals, seen) = (AtomicUsize::new(3), AtomicUsize::new(0));
-    let (engine, rivals, seen) = (&engine, &rivals, &seen);
+    let seen = AtomicUsize::new(0);
+    let (engine, seen) = (&engine, &seen);
     std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while rivals.load(Ordering::Relaxed) > 0 {
-                push(engine, "a", "more").unwrap();
-                std::thread::sleep(Duration::from_micros(300));
-            }
-        });
-        for micros in [10, 200, 700] {
+        let rivals = [10, 200, 700].map(|micros| {
             scope.spawn(move || {
                 for _ in 0..ROUNDS {
                     store_list(engine, 0, || std::thread::sleep(Duration::from_micros(micros))).unwrap();
@@ -227,8 +221,11 @@ fn a_stored_result_never_gives_way_to_an_older_one() {
                     assert!(len >= before, "{len} elements after {before}");
                     seen.fetch_max(len, Ordering::SeqCst);
                 }
-                rivals.fetch_sub(1, Ordering::Relaxed);
-            });
+            })
+        });
+        while rivals.iter().any(|rival| !rival.is_finished()) {
+            push(engine, "a", "more").unwrap();
+            std::thread::sleep(Duration::from_micros(300));
         }
     });
     engine.validate();
