@@ -115,7 +115,17 @@ fn slow_steps(steps: &mut Run, options: Options) {
 
 /// Runs the examples that are quick, and the main one with few requests.
 fn examples() -> Outcome {
-    const QUICK: [&str; 5] = ["quickstart", "typed_collections", "leaderboard", "nearby", "unique_visitors"];
+    const QUICK: [&str; 9] = [
+        "quickstart",
+        "typed_collections",
+        "leaderboard",
+        "nearby",
+        "unique_visitors",
+        "remove_negative_counters",
+        "weekly_averages",
+        "deletion_log",
+        "level_up",
+    ];
     let quick = QUICK.iter().fold(Outcome::Passed, |before, name| {
         before.and_then(|| run(&mut cargo(["run", "-p", "larder-examples", "--example", name])))
     });
