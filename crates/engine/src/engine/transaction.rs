@@ -225,7 +225,6 @@ impl Engine {
     /// assert!(results.take(name)?);
     /// # Ok::<(), larder::OpError>(())
     /// ```
-    #[must_use]
     pub fn pipeline(&self) -> Pipeline<'_> {
         Pipeline { engine: self, steps: Vec::new() }
     }

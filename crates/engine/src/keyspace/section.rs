@@ -72,6 +72,14 @@ impl Saved {
     }
 }
 
+/// A message that goes out at the commit.
+#[derive(Debug)]
+struct Message {
+    kind: Kind,
+    channel: Box<[u8]>,
+    payload: Box<[u8]>,
+}
+
 /// What a section has done so far.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
@@ -80,7 +88,7 @@ pub(crate) struct Log {
     /// Who hears of it at the commit.
     pub(super) told: Told,
     /// Messages that were published inside.
-    messages: Vec<(Kind, Box<[u8]>, Box<[u8]>)>,
+    messages: Vec<Message>,
     /// Whether the section can go back.
     saves: bool,
 }
@@ -176,8 +184,8 @@ impl<'e> Section<'e> {
         }
         let core = self.core;
         self.unlock();
-        for (kind, channel, message) in log.messages {
-            core.publish_held(kind, &channel, &message);
+        for Message { kind, channel, payload } in log.messages {
+            core.publish_held(kind, &channel, &payload);
         }
         wait::serve(log.told.take_ready());
     }
@@ -363,7 +371,8 @@ impl Core {
     pub(crate) fn publish_later(&self, kind: Kind, channel: &[u8], message: &[u8]) {
         let kept = held::with(|section| {
             section.check(self);
-            section.log.borrow_mut().messages.push((kind, channel.into(), message.into()));
+            let message = Message { kind, channel: channel.into(), payload: message.into() };
+            section.log.borrow_mut().messages.push(message);
         });
         kept.expect("I1: a door inside a section is entered once at a time");
     }
