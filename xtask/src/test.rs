@@ -115,7 +115,7 @@ fn slow_steps(steps: &mut Run, options: Options) {
 
 /// Runs the examples that are quick, and the main one with few requests.
 fn examples() -> Outcome {
-    const QUICK: [&str; 9] = [
+    const QUICK: [&str; 11] = [
         "quickstart",
         "typed_collections",
         "leaderboard",
@@ -125,6 +125,8 @@ fn examples() -> Outcome {
         "weekly_averages",
         "deletion_log",
         "level_up",
+        "lock",
+        "rate_limiter",
     ];
     let quick = QUICK.iter().fold(Outcome::Passed, |before, name| {
         before.and_then(|| run(&mut cargo(["run", "-p", "larder-examples", "--example", name])))
