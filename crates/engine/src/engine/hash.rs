@@ -16,6 +16,7 @@ use std::marker::PhantomData;
 
 use bytes::Bytes;
 
+use super::beside::change_many;
 use super::place::{self, At, Key, Owned, Place};
 use super::{Engine, check_value};
 use crate::clock::UnixMillis;
@@ -261,6 +262,7 @@ impl<F: Element, V: Element, P: Place> Hash<F, V, P> {
     /// Gives several fields their values at once; the last one wins where a field comes twice. Returns how many are new.
     ///
     /// **Command** `HSET`, `HMSET`. **Complexity** O(k), k the pairs.
+    /// Of more than a thousand the lock is held only to put the result in place.
     ///
     /// # Errors
     /// As [`set`](Self::set).
@@ -277,7 +279,7 @@ impl<F: Element, V: Element, P: Place> Hash<F, V, P> {
         pairs: impl IntoIterator<Item = (A, B)>,
     ) -> Result<u64, OpError> {
         let pairs = self.packed_pairs(pairs)?;
-        let created = self.change(Absent::Create, room(&pairs), |change| {
+        let created = self.change_many(Absent::Create, room(&pairs), pairs.len() / 2, |change| {
             let mut created = 0;
             for (field, value) in in_pairs(&pairs) {
                 created += u64::from(put(change, field, value, None));
@@ -335,6 +337,7 @@ impl<F: Element, V: Element, P: Place> Hash<F, V, P> {
     /// Takes several fields out at once; returns how many were there.
     ///
     /// **Command** `HDEL`. **Complexity** O(k), k the fields.
+    /// Of more than a thousand the lock is held only to put the result in place.
     ///
     /// # Errors
     /// As [`remove`](Self::remove).
@@ -349,7 +352,7 @@ impl<F: Element, V: Element, P: Place> Hash<F, V, P> {
     /// ```
     pub fn remove_many<A: Arg<F>>(&self, fields: impl IntoIterator<Item = A>) -> Result<u64, OpError> {
         let fields = self.packed(fields)?;
-        let removed = self.change(Absent::Skip, 0, |change| {
+        let removed = self.change_many(Absent::Skip, 0, fields.len(), |change| {
             Ok(fields.iter().map(|field| u64::from(remove(change, field))).sum())
         })?;
         Ok(removed.unwrap_or(0))
@@ -379,6 +382,7 @@ impl<F: Element, V: Element, P: Place> Hash<F, V, P> {
     /// Takes several fields out at once and returns their values, in their order.
     ///
     /// **Command** `HGETDEL`. **Complexity** O(k), k the fields.
+    /// Of more than a thousand the lock is held only to put the result in place.
     ///
     /// # Errors
     /// As [`take`](Self::take).
@@ -396,8 +400,9 @@ impl<F: Element, V: Element, P: Place> Hash<F, V, P> {
         fields: impl IntoIterator<Item = A>,
     ) -> Result<Vec<Option<V>>, OpError> {
         let fields = self.packed(fields)?;
-        let taken = self
-            .change(Absent::Skip, 0, |change| Ok(fields.iter().map(|field| take(change, field)).collect()))?;
+        let taken = self.change_many(Absent::Skip, 0, fields.len(), |change| {
+            Ok(fields.iter().map(|field| take(change, field)).collect())
+        })?;
         self.decoded_all(taken.unwrap_or_else(|| vec![None; fields.len()]))
     }
 
@@ -488,6 +493,27 @@ impl<F: Element, V: Element, P: Place> Hash<F, V, P> {
             sweep(change);
             Ok(result)
         })
+    }
+
+    /// The same for a change of this many fields.
+    fn change_many<R>(
+        &self,
+        absent: Absent,
+        room: usize,
+        fields: usize,
+        mut f: impl FnMut(&mut Change<'_, Body>) -> Result<R, OpError>,
+    ) -> Result<Option<R>, OpError> {
+        change_many(
+            &self.place,
+            absent,
+            room,
+            |_: &Body| fields as u64,
+            |change| {
+                let result = f(change)?;
+                sweep(change);
+                Ok(result)
+            },
+        )
     }
 
     /// Lends the bytes of one argument.

@@ -19,6 +19,7 @@ use bytes::Bytes;
 pub use iter::ListElements;
 pub use value::{Inserted, PositionOptions};
 
+use super::beside::change_many;
 use super::place::{change, read};
 use super::{At, Engine, Key, Owned, Place, check_key, check_value};
 use crate::collections::list::List as Body;
@@ -283,7 +284,8 @@ impl<T: Element, P: Place> List<T, P> {
     ) -> Result<u64, OpError> {
         let elements: Packed = encode_all(self.key(), elements)?;
         let room = elements.content_bytes() + elements.len() * ELEMENT_BYTES;
-        let len = change(&self.place, absent, room, |change| {
+        let touches = |_: &Body| elements.len() as u64;
+        let len = change_many(&self.place, absent, room, touches, |change| {
             for element in &elements {
                 push(change, end, element);
             }
@@ -338,6 +340,7 @@ impl<T: Element, P: Place> List<T, P> {
     /// Puts elements behind the last one, in their order; returns the new length.
     ///
     /// **Command** `RPUSH`. **Complexity** O(m log n), m elements put into a list of n.
+    /// Of more than a thousand the lock is held only to put the result in place.
     ///
     /// # Errors
     /// As [`push_back`](Self::push_back); nothing was put in then.
@@ -358,6 +361,7 @@ impl<T: Element, P: Place> List<T, P> {
     /// length.
     ///
     /// **Command** `LPUSH`. **Complexity** O(m log n), m elements put into a list of n.
+    /// Of more than a thousand the lock is held only to put the result in place.
     ///
     /// # Errors
     /// As [`push_back`](Self::push_back); nothing was put in then.
@@ -377,6 +381,7 @@ impl<T: Element, P: Place> List<T, P> {
     /// Puts elements at an end of a list that exists; returns the new length, zero if there is no list.
     ///
     /// **Command** `LPUSHX`, `RPUSHX`. **Complexity** O(m log n), m elements put into a list of n.
+    /// Of more than a thousand the lock is held only to put the result in place.
     ///
     /// # Errors
     /// As [`push_back`](Self::push_back); nothing was put in then.

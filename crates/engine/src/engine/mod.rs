@@ -25,6 +25,7 @@
 //! An operation parses nothing and knows no wire: it checks, reserves, changes and tells what it did.
 
 mod batch;
+mod beside;
 mod bitmap;
 mod combine;
 mod copies;

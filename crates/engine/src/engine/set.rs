@@ -17,6 +17,7 @@ use bytes::Bytes;
 
 pub use walk::{RandomMembers, SetMembers, SetPage};
 
+use super::beside::change_many;
 use super::place::{change, read};
 use super::{At, Engine, Key, Owned, Place, check_value};
 use crate::collections::Body as _;
@@ -213,6 +214,7 @@ impl<M: Element, P: Place> Set<M, P> {
     /// Adds members; returns how many of them are new.
     ///
     /// **Command** `SADD`. **Complexity** O(k), k the members given.
+    /// Of more than a thousand the lock is held only to put the result in place.
     ///
     /// # Errors
     /// As [`add`](Self::add).
@@ -230,7 +232,8 @@ impl<M: Element, P: Place> Set<M, P> {
             return self.len().map(|_| 0);
         };
         let room = members.content_bytes().saturating_add(members.len().saturating_mul(MEMBER_BYTES));
-        let added = self.change(Absent::Create, room, |change| {
+        let touches = |_: &Body| members.len() as u64;
+        let added = change_many(&self.place, Absent::Create, room, touches, |change| {
             let (body, rules, _) = change.parts();
             body.prepare(first, members.len(), rules);
             Ok(members.iter().filter(|member| add(change, member)).count() as u64)
@@ -264,6 +267,7 @@ impl<M: Element, P: Place> Set<M, P> {
     /// Removes members; returns how many of them were there.
     ///
     /// **Command** `SREM`. **Complexity** O(k), k the members given.
+    /// Of more than a thousand the lock is held only to put the result in place.
     ///
     /// # Errors
     /// As [`remove`](Self::remove).
@@ -278,7 +282,8 @@ impl<M: Element, P: Place> Set<M, P> {
     /// ```
     pub fn remove_many<A: Arg<M>>(&self, members: impl IntoIterator<Item = A>) -> Result<u64, OpError> {
         let members = self.encoded(members)?;
-        let removed = self.change(Absent::Skip, 0, |change| {
+        let touches = |_: &Body| members.len() as u64;
+        let removed = change_many(&self.place, Absent::Skip, 0, touches, |change| {
             Ok(members.iter().filter(|member| remove(change, member)).count() as u64)
         })?;
         Ok(removed.unwrap_or(0))

@@ -23,6 +23,7 @@ pub use iter::ScoredMembers;
 pub use pop::ScoreEnd;
 pub use ranges::ScoredPage;
 
+use super::beside::change_many;
 use super::place::{change, read};
 use super::{At, Engine, Key, Owned, Place, check_value};
 use crate::collections::packed::Packed;
@@ -245,6 +246,7 @@ impl<M: Element, P: Place> SortedSet<M, P> {
     /// Gives several members their scores, one after the other, in one step.
     ///
     /// **Command** `ZADD`. **Complexity** O(m log n), m members put into a set of n.
+    /// Of more than a thousand the lock is held only to put the result in place.
     ///
     /// # Errors
     /// As [`add`](Self::add); nothing was added then.
@@ -272,7 +274,8 @@ impl<M: Element, P: Place> SortedSet<M, P> {
             scores.push(score);
         }
         let room = encoded.content_bytes() + encoded.len() * MEMBER_BYTES;
-        let count = change(&self.place, Absent::Create, room, |change| {
+        let touches = |_: &Body| encoded.len() as u64;
+        let count = change_many(&self.place, Absent::Create, room, touches, |change| {
             let mut count = AddCount::default();
             for (member, &score) in encoded.iter().zip(&scores) {
                 match put(change, member, score, options, false)?.0 {
@@ -355,6 +358,7 @@ impl<M: Element, P: Place> SortedSet<M, P> {
     /// Takes several members out in one step, and returns how many were there.
     ///
     /// **Command** `ZREM`. **Complexity** O(m log n), m members taken out of a set of n.
+    /// Of more than a thousand the lock is held only to put the result in place.
     ///
     /// # Errors
     /// As [`remove`](Self::remove).
@@ -369,7 +373,8 @@ impl<M: Element, P: Place> SortedSet<M, P> {
     /// ```
     pub fn remove_all(&self, members: impl IntoIterator<Item: Arg<M>>) -> Result<u64, OpError> {
         let members = encode_all::<M>(self.key(), members)?;
-        let removed = change(&self.place, Absent::Skip, 0, |change| {
+        let touches = |_: &Body| members.len() as u64;
+        let removed = change_many(&self.place, Absent::Skip, 0, touches, |change| {
             Ok(members.iter().map(|member| u64::from(take(change, member))).sum())
         })?;
         Ok(removed.unwrap_or(0))

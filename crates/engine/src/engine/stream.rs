@@ -20,6 +20,7 @@ pub use groups::{GroupOptions, GroupPosition, GroupReadOptions, StreamGroup};
 pub use info::{ConsumerDetails, ConsumerInfo, GroupDetails, GroupInfo, StreamDetails, StreamInfo};
 pub use options::{AddOptions, StreamMeta, Trim};
 
+use super::beside::change_many;
 use super::place::{capture, change, read};
 use super::{At, Engine, Key, Owned, Place};
 use crate::collections::stream::deleting::{EntryRemoval, References, Removal};
@@ -361,7 +362,8 @@ impl<P: Place> Stream<P> {
     /// ```
     pub fn remove(&self, ids: impl IntoIterator<Item = StreamId>) -> Result<u64, OpError> {
         let ids: Vec<StreamId> = ids.into_iter().collect();
-        let removed = change(&self.place, Absent::Skip, 0, |change: &mut Change<'_, Body>| {
+        let touches = |_: &Body| ids.len() as u64;
+        let removed = change_many(&self.place, Absent::Skip, 0, touches, |change: &mut Change<'_, Body>| {
             let mut removed = 0;
             for &id in &ids {
                 if change.body.remove(id) {
@@ -397,7 +399,8 @@ impl<P: Place> Stream<P> {
         ids: impl IntoIterator<Item = StreamId>,
     ) -> Result<Vec<EntryRemoval>, OpError> {
         let ids: Vec<StreamId> = ids.into_iter().collect();
-        let removed = change(&self.place, Absent::Skip, 0, |change: &mut Change<'_, Body>| {
+        let touches = |_: &Body| ids.len() as u64;
+        let removed = change_many(&self.place, Absent::Skip, 0, touches, |change: &mut Change<'_, Body>| {
             let mut outcomes = Vec::with_capacity(ids.len());
             for &id in &ids {
                 let removal = change.body.remove_with(id, references);

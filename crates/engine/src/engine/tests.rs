@@ -8,6 +8,7 @@
 //! ```
 
 mod batch;
+mod beside;
 mod bitmaps;
 mod copies;
 mod derived;

@@ -107,6 +107,15 @@ impl Changelog {
         self.noted.take()
     }
 
+    /// Takes over what another one was told of the change under way, its entries apart.
+    pub(crate) fn adopt(&self, other: &Self) {
+        self.name.set(other.name.take().or(self.name.get()));
+        self.expired.set(self.expired.get() + other.expired.take());
+        if let Some(event) = other.noted.take() {
+            self.note(event);
+        }
+    }
+
     pub(crate) fn take(&self) -> Vec<Entry> {
         self.operation();
         self.entries.take()

@@ -10,6 +10,8 @@
 //! The reservation is the caller's guess of what the change adds, not an exact sum: a node that splits may take the shard
 //! past its grant by that node, and the next write makes room for it.
 
+mod beside;
+
 use std::cell::Cell;
 
 use super::blob::{Blob, BlobRef, Content, Draft, ValueRef};
@@ -30,6 +32,8 @@ use crate::random::Random;
 use crate::removal::RemovalCause;
 use crate::stats::Counter;
 use crate::{SetOptions, ValueType};
+
+pub(crate) use beside::Made;
 
 /// What a change does when the key does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +77,7 @@ pub(crate) struct Change<'a, B> {
     deltas: Option<Vec<Delta>>,
     changed: bool,
     grown: bool,
+    stamp: u64,
 }
 
 impl<B> Change<'_, B> {
@@ -218,8 +223,9 @@ impl ShardWrite<'_> {
             let body = B::of_mut(&mut held.body)?;
             let (before, was) = (body.charged(model), body.next_deadline_ms());
             let deltas = feed.is_recording().then(Vec::new);
+            let (was_stamp, changed, grown) = (held.stamp, false, false);
             let change =
-                Change { body, rules, core, feed, now_ms, random, deltas, changed: false, grown: false };
+                Change { body, rules, core, feed, now_ms, random, deltas, changed, grown, stamp: was_stamp };
             let outcome = run(change, f);
             let body = B::of(&held.body)?;
             let sums = ((before, body.charged(model)), (was, body.next_deadline_ms()));
@@ -314,17 +320,10 @@ impl ShardWrite<'_> {
         let mut body = B::empty(rules);
         let deltas = feed.is_recording().then(Vec::new);
         let now_ms = Cell::new(self.now_ms);
-        let change = Change {
-            body: &mut body,
-            rules,
-            core,
-            feed,
-            now_ms,
-            random,
-            deltas,
-            changed: false,
-            grown: false,
-        };
+        let (changed, grown) = (false, false);
+        let body_now = &mut body;
+        let change =
+            Change { body: body_now, rules, core, feed, now_ms, random, deltas, changed, grown, stamp: 0 };
         let outcome = run(change, &mut f);
         self.now_ms = outcome.now_ms;
         if outcome.result.is_ok() && outcome.changed && !outcome.vacant {

@@ -195,7 +195,7 @@ impl<F: Element, V: Element, P: Place> Hash<F, V, P> {
     ) -> Result<Vec<FieldExpiry>, OpError> {
         let fields = self.packed(fields)?;
         let at = expiry.into().deadline_ms(self.now_ms())?;
-        let told = self.change(Absent::Skip, times_room(&fields), |change| {
+        let told = self.change_many(Absent::Skip, times_room(&fields), fields.len(), |change| {
             Ok(fields.iter().map(|field| expire(change, field, at, condition)).collect())
         })?;
         Ok(told.unwrap_or_else(|| vec![FieldExpiry::NoField; fields.len()]))
@@ -221,7 +221,7 @@ impl<F: Element, V: Element, P: Place> Hash<F, V, P> {
         fields: impl IntoIterator<Item = A>,
     ) -> Result<Vec<FieldPersist>, OpError> {
         let fields = self.packed(fields)?;
-        let told = self.change(Absent::Skip, times_room(&fields), |change| {
+        let told = self.change_many(Absent::Skip, times_room(&fields), fields.len(), |change| {
             let one = |field| match live(change, field).map(|entry| entry.deadline_ms) {
                 None => FieldPersist::NoField,
                 Some(None) => FieldPersist::NoDeadline,
@@ -337,7 +337,7 @@ impl<F: Element, V: Element, P: Place> Hash<F, V, P> {
     ) -> Result<Vec<Option<V>>, OpError> {
         let Resolved::Now(deadline) = ttl.resolve(self.now_ms())? else { return self.get_many(fields) };
         let fields = self.packed(fields)?;
-        let values = self.change(Absent::Skip, times_room(&fields), |change| {
+        let values = self.change_many(Absent::Skip, times_room(&fields), fields.len(), |change| {
             let mut values = Vec::with_capacity(fields.len());
             for field in &fields {
                 values.push(live(change, field).map(|entry| Value::copy(entry.value)));
@@ -382,7 +382,7 @@ impl<F: Element, V: Element, P: Place> Hash<F, V, P> {
         let needs_key = options.key == Condition::Present || options.fields == Condition::Present;
         let absent = if needs_key { Absent::Skip } else { Absent::Create };
         let room = room(&pairs).saturating_add(if at.is_some() { COLUMN_ROOM_BYTES } else { 0 });
-        let stored = self.change(absent, room, |change| {
+        let stored = self.change_many(absent, room, pairs.len() / 2, |change| {
             if !is_met(change, &pairs, options) {
                 return Ok(false);
             }

@@ -3,6 +3,7 @@
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
+use super::super::beside::change_many;
 use super::super::place::{At, change};
 use super::super::{Engine, Place};
 use super::{Body, SortedSet};
@@ -40,6 +41,11 @@ fn pop(change: &mut Change<'_, Body>, end: ScoreEnd, count: u64) -> Taken {
         }
     }
     taken
+}
+
+fn pop_at(place: &impl Place, end: ScoreEnd, count: u64) -> Result<Option<Taken>, OpError> {
+    let touches = |body: &Body| body.len().min(count);
+    change_many(place, Absent::Skip, 0, touches, |change| Ok(pop(change, end, count)))
 }
 
 fn decode_all<M: Element>(key: &[u8], taken: &[(Vec<u8>, f64)]) -> Result<Vec<(M, f64)>, OpError> {
@@ -99,7 +105,7 @@ impl Engine {
         let popped = match keys {
             [key] => {
                 let place = At::new(self, key.as_ref());
-                change(&place, Absent::Skip, 0, |change| Ok(pop(change, end, count)))?.map(|taken| (0, taken))
+                pop_at(&place, end, count)?.map(|taken| (0, taken))
             }
             keys => self.pop_first(keys, end, count)?,
         };
@@ -175,6 +181,7 @@ impl<M: Element, P: Place> SortedSet<M, P> {
     /// Takes up to `count` members off an end, the outermost first.
     ///
     /// **Command** `ZPOPMIN`, `ZPOPMAX`. **Complexity** O(m log n), m members taken off n.
+    /// Of more than a thousand the lock is held only to put the result in place.
     ///
     /// # Errors
     /// As [`pop_min`](Self::pop_min).
@@ -189,7 +196,7 @@ impl<M: Element, P: Place> SortedSet<M, P> {
     /// # Ok::<(), larder::OpError>(())
     /// ```
     pub fn pop(&self, end: ScoreEnd, count: u64) -> Result<Vec<(M, f64)>, OpError> {
-        let taken = change(&self.place, Absent::Skip, 0, |change| Ok(pop(change, end, count)))?;
+        let taken = pop_at(&self.place, end, count)?;
         decode_all(self.key(), &taken.unwrap_or_default())
     }
 

@@ -1,6 +1,7 @@
 //! Ranges of sorted sets: by rank, by score, by member; counted, read, removed, stored, scanned.
 
-use super::super::place::{capture, change, read};
+use super::super::beside::change_many;
+use super::super::place::{capture, read};
 use super::super::{Engine, Key, Place, ScanOptions, ValueType, check_key};
 use super::{Body, ScoredMembers, SortedSet};
 use crate::collections::sorted_set::{LexRange, ScoreRange, SortedRange, Walk};
@@ -142,6 +143,7 @@ impl<M: Element, P: Place> SortedSet<M, P> {
     ///
     /// **Command** `ZREMRANGEBYRANK`, `ZREMRANGEBYSCORE`, `ZREMRANGEBYLEX`. **Complexity** O(m log n), m members taken out of
     /// n.
+    /// Of more than a thousand the lock is held only to put the result in place.
     ///
     /// # Errors
     /// [`OpError::WrongType`].
@@ -157,7 +159,11 @@ impl<M: Element, P: Place> SortedSet<M, P> {
     /// ```
     pub fn remove_range(&self, range: impl Into<SortedRange>) -> Result<u64, OpError> {
         let range = range.into();
-        let removed = change(&self.place, Absent::Skip, 0, |change: &mut Change<'_, Body>| {
+        let touches = |body: &Body| {
+            let ranks = range.resolve(body.order());
+            ranks.end - ranks.start
+        };
+        let removed = change_many(&self.place, Absent::Skip, 0, touches, |change: &mut Change<'_, Body>| {
             change.name(range.removal_event());
             let ranks = range.resolve(change.body.order());
             for _ in ranks.clone() {

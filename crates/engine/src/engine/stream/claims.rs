@@ -378,7 +378,8 @@ impl<P: Place> StreamGroup<'_, P> {
         just_id: bool,
     ) -> Result<Claimed, OpError> {
         let name = self.name.as_bytes();
-        self.change_group(claim_room(ids.len(), consumer), |change| {
+        let touches = |_: &Body, _: &Group| ids.len() as u64;
+        self.change_entries(claim_room(ids.len(), consumer), touches, |change| {
             let claiming = options.resolve(just_id, change.now_ms());
             let moved = options
                 .last_id
@@ -464,7 +465,9 @@ impl<P: Place> StreamGroup<'_, P> {
         just_id: bool,
     ) -> Result<Claimed, OpError> {
         let name = self.name.as_bytes();
-        self.change_group(claim_room(0, consumer), |change| {
+        let touches =
+            |_: &Body, group: &Group| group.pending_count().min((options.count as u64).saturating_mul(10));
+        self.change_entries(claim_room(0, consumer), touches, |change| {
             let claiming = options.resolve(just_id, change.now_ms());
             let was_there = has_consumer(change.body, name, consumer);
             let claimed = change.body.auto_claim(name, consumer, start, options.count, &claiming)?;

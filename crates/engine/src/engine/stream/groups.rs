@@ -1,5 +1,6 @@
 //! Consumer groups: XGROUP, XREADGROUP, XACK, XACKDEL.
 
+use super::super::beside::change_many;
 use super::super::place::{change, read};
 use super::super::{Key, Place};
 use super::{Stream, emit, emit_all, emit_removal, has_consumer, note_consumer};
@@ -170,6 +171,18 @@ impl<P: Place> StreamGroup<'_, P> {
         changed.flatten().ok_or_else(|| self.missing())
     }
 
+    /// The same for a change that may touch very many entries; `touches` tells about how many.
+    pub(super) fn change_entries<R>(
+        &self,
+        room: usize,
+        touches: impl Fn(&Body, &Group) -> u64,
+        mut f: impl FnMut(&mut Change<'_, Body>) -> Option<R>,
+    ) -> Result<R, OpError> {
+        let touches = |body: &Body| body.group(self.name.as_bytes()).map_or(0, |group| touches(body, group));
+        let changed = change_many(self.place, Absent::Skip, room, touches, |change| Ok(f(change)))?;
+        changed.flatten().ok_or_else(|| self.missing())
+    }
+
     /// Makes the group, if the stream exists; `false` if there is such a group.
     ///
     /// **Command** `XGROUP CREATE`. **Complexity** O(log g) for g groups.
@@ -326,6 +339,7 @@ impl<P: Place> StreamGroup<'_, P> {
     /// Removes a consumer, and forgets what was pending with it; returns how much that was, zero without such a consumer.
     ///
     /// **Command** `XGROUP DELCONSUMER`. **Complexity** O(k log p) for k of p pending entries, or O(p) if that is less.
+    /// Of more than a thousand the lock is held only to put the result in place.
     ///
     /// # Errors
     /// [`OpError::NoSuchGroup`]; [`OpError::WrongType`].
@@ -343,7 +357,10 @@ impl<P: Place> StreamGroup<'_, P> {
     /// ```
     pub fn remove_consumer(&self, consumer: impl AsRef<[u8]>) -> Result<u64, OpError> {
         let (name, consumer) = (self.name.as_bytes(), consumer.as_ref());
-        self.change_group(0, |change| {
+        let touches = |_: &Body, group: &Group| {
+            group.number_of(consumer).map_or(0, |number| group.consumer(number).pending)
+        };
+        self.change_entries(0, touches, |change| {
             let removed = change.body.edit_group(name, |group| group.remove_consumer(consumer))?;
             if removed.is_some() {
                 emit(change, || StreamDelta::ConsumerRemove {
@@ -358,6 +375,7 @@ impl<P: Place> StreamGroup<'_, P> {
     /// Delivers the entries that nobody in the group has read yet; see [`StreamGroup::read_with`].
     ///
     /// **Command** `XREADGROUP .. >`. **Complexity** O(k + log n + log p) for k of n entries and p pending ones.
+    /// Of more than a thousand the lock is held only to put the result in place.
     ///
     /// # Errors
     /// As [`StreamGroup::read_with`].
@@ -403,7 +421,11 @@ impl<P: Place> StreamGroup<'_, P> {
     ) -> Result<Vec<StreamEntry>, OpError> {
         let (name, consumer) = (self.name.as_bytes(), consumer.as_ref());
         let count = options.count.unwrap_or(usize::MAX);
-        let delivered = self.change_group(self.room_for(count, consumer)?, |change| {
+        let touches = |body: &Body, group: &Group| {
+            let unread = body.lag(group).and_then(|lag| u64::try_from(lag).ok());
+            unread.unwrap_or(body.len()).min(count as u64)
+        };
+        let delivered = self.change_entries(self.room_for(count, consumer)?, touches, |change| {
             let reading = Reading { count, no_ack: options.no_ack, now_ms: change.now_ms() };
             let was_there = has_consumer(change.body, name, consumer);
             let delivered = change.body.read_new(name, consumer, &reading)?;
@@ -456,7 +478,11 @@ impl<P: Place> StreamGroup<'_, P> {
     ) -> Result<Vec<(StreamId, Option<StreamFields>)>, OpError> {
         let (name, consumer) = (self.name.as_bytes(), consumer.as_ref());
         let count = count.unwrap_or(usize::MAX);
-        let (found, log) = self.change_group(NAMED_BYTES + 2 * consumer.len(), |change| {
+        let touches = |_: &Body, group: &Group| {
+            let pending = group.number_of(consumer).map_or(0, |number| group.consumer(number).pending);
+            pending.min(count as u64)
+        };
+        let (found, log) = self.change_entries(NAMED_BYTES + 2 * consumer.len(), touches, |change| {
             let reading = Reading { count, no_ack: false, now_ms: change.now_ms() };
             let was_there = has_consumer(change.body, name, consumer);
             let (found, log) = change.body.read_again(name, consumer, after, &reading)?;
@@ -502,7 +528,8 @@ impl<P: Place> StreamGroup<'_, P> {
     /// ```
     pub fn acknowledge(&self, ids: impl IntoIterator<Item = StreamId>) -> Result<u64, OpError> {
         let (name, ids) = (self.name.as_bytes(), ids.into_iter().collect::<Vec<_>>());
-        let done = change(self.place, Absent::Skip, 0, |change: &mut Change<'_, Body>| {
+        let touches = |_: &Body| ids.len() as u64;
+        let done = change_many(self.place, Absent::Skip, 0, touches, |change: &mut Change<'_, Body>| {
             let done = change.body.edit_group(name, |group| {
                 ids.iter().copied().filter(|&id| group.acknowledge(id)).collect::<Vec<StreamId>>()
             });
@@ -540,7 +567,8 @@ impl<P: Place> StreamGroup<'_, P> {
         ids: impl IntoIterator<Item = StreamId>,
     ) -> Result<Vec<EntryRemoval>, OpError> {
         let (name, ids) = (self.name.as_bytes(), ids.into_iter().collect::<Vec<_>>());
-        let done = change(self.place, Absent::Skip, 0, |change: &mut Change<'_, Body>| {
+        let touches = |_: &Body| ids.len() as u64;
+        let done = change_many(self.place, Absent::Skip, 0, touches, |change: &mut Change<'_, Body>| {
             let mut outcomes = Vec::with_capacity(ids.len());
             for &id in &ids {
                 let removal = change.body.acknowledge_and_remove(name, id, references);
