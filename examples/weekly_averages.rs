@@ -11,15 +11,13 @@
 use std::error::Error;
 use std::time::Duration;
 
-use larder::{AddOptions, Engine, Entry, ManualClock, OpError, StreamFields, StreamId, UnixMillis};
+use larder::{Engine, Entry, ManualClock, OpError, StreamId, UnixMillis};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const ORDERS: &str = "orders:";
 
 fn order(engine: &Engine, customer: &str, cents: u64) -> Result<StreamId, OpError> {
-    let fields: StreamFields = [("cents", cents.to_string())].into_iter().collect();
-    let added = engine.stream(format!("{ORDERS}{customer}")).add_with(fields, &AddOptions::new())?;
-    added.ok_or(OpError::InvalidArgument("the stream is made if it is not there"))
+    engine.stream(format!("{ORDERS}{customer}")).add([("cents", cents.to_string())])
 }
 
 /// The average order since then, if there was any.
@@ -47,9 +45,9 @@ fn refresh(engine: &Engine, workers: usize) -> Result<(), OpError> {
     })
 }
 
-/// Ten days of orders by three customers; one of them stops after the second day.
-fn ten_days(engine: &Engine, clock: &ManualClock) -> Result<(), OpError> {
-    for day in 0..10 {
+/// Days of orders by three customers; one of them stops after the second day.
+fn trade(engine: &Engine, clock: &ManualClock, days: u64) -> Result<(), OpError> {
+    for day in 0..days {
         order(engine, "ann", 1_000 + day * 100)?;
         order(engine, "bob", 500)?;
         if day < 2 {
@@ -64,10 +62,10 @@ fn ten_days(engine: &Engine, clock: &ManualClock) -> Result<(), OpError> {
 fn main() -> Result<(), Box<dyn Error>> {
     let clock = ManualClock::default();
     let engine = Engine::builder().clock(clock.clone()).build()?;
-    ten_days(&engine, &clock)?;
+    trade(&engine, &clock, 10)?;
     refresh(&engine, 2)?;
     for customer in ["ann", "bob", "eve"] {
-        match engine.get(format!("average:{customer}"))? {
+        match engine.typed::<u64>().get(format!("average:{customer}"))? {
             Some(cents) => println!("{customer}: {cents} cents an order in the last seven days"),
             None => println!("{customer}: no order in the last seven days"),
         }
@@ -83,14 +81,11 @@ mod tests {
     fn averages_are_those_of_seven_days() {
         let clock = ManualClock::default();
         let engine = Engine::builder().clock(clock.clone()).build().unwrap();
-        ten_days(&engine, &clock).unwrap();
-        assert!(
-            engine.exists("average:eve").unwrap(),
-            "her second order was eight days ago, the refresh seven"
-        );
+        trade(&engine, &clock, 9).unwrap();
+        assert_eq!(engine.get("average:eve").unwrap().unwrap(), "9900", "seven days old at the last refresh");
         refresh(&engine, 3).unwrap();
-        // Of days 3 to 9.
-        assert_eq!(engine.get("average:ann").unwrap().unwrap(), "1600");
+        // Of the days 2 to 8.
+        assert_eq!(engine.get("average:ann").unwrap().unwrap(), "1500");
         assert_eq!(engine.get("average:bob").unwrap().unwrap(), "500");
         assert!(!engine.exists("average:eve").unwrap());
     }
