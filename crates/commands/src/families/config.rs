@@ -23,8 +23,12 @@ enum Kind {
     Samples,
     Databases,
     ListSize,
+    Events,
     Limit(Limit),
 }
+
+/// The classes of keyspace events, in the order of Redis's refusal.
+const EVENT_LETTERS: &str = "Ag$lshzxeKEtmdn";
 
 struct Setting {
     name: &'static str,
@@ -45,6 +49,7 @@ const SETTINGS: &[Setting] = &[
     Setting { name: "maxmemory-policy", kind: Kind::Policy },
     Setting { name: "maxmemory-samples", kind: Kind::Samples },
     Setting { name: "databases", kind: Kind::Databases },
+    Setting { name: "notify-keyspace-events", kind: Kind::Events },
     Setting { name: "list-max-listpack-size", kind: Kind::ListSize },
     Setting { name: "list-max-ziplist-size", kind: Kind::ListSize },
     entries("hash-max-listpack-entries", |limits| &mut limits.hash_max_listpack_entries),
@@ -75,6 +80,7 @@ impl Setting {
             Kind::Samples => engine.samples().to_string(),
             Kind::Databases => engine.databases().to_string(),
             Kind::ListSize => engine.encoding_limits().list_max_listpack_size.to_string(),
+            Kind::Events => engine.keyspace_events(),
             Kind::Limit(limit) => (limit.field)(&mut engine.encoding_limits()).to_string(),
         }
     }
@@ -86,6 +92,7 @@ struct Changes {
     max_memory: Option<u64>,
     policy: Option<Policy>,
     samples: Option<usize>,
+    events: Option<String>,
     limits: Option<EncodingLimits>,
 }
 
@@ -135,6 +142,12 @@ impl Changes {
                 self.samples = usize::try_from(samples).ok().filter(|&samples| samples <= 1_000);
                 self.samples.ok_or("a sample has at most 1000 entries here")?;
             }
+            Kind::Events => {
+                let letters = std::str::from_utf8(text).ok();
+                let known = letters.filter(|text| text.chars().all(|letter| EVENT_LETTERS.contains(letter)));
+                let refusal = || format!("Invalid event class character. Use '{EVENT_LETTERS}'.");
+                self.events = Some(known.ok_or_else(refusal)?.to_owned());
+            }
             // Refused by its name.
             Kind::Databases => {}
             Kind::ListSize => {
@@ -158,6 +171,9 @@ impl Changes {
     fn apply(self, engine: &Engine) -> Result<(), CommandError> {
         if let Some(samples) = self.samples {
             engine.set_samples(samples)?;
+        }
+        if let Some(letters) = &self.events {
+            engine.set_keyspace_events(letters)?;
         }
         if let Some(policy) = self.policy {
             engine.set_policy(policy);
