@@ -134,7 +134,7 @@ fn operate(engine: &Engine, what: u8, key: u8, by: u8) {
     let set = engine.set_of::<String>(&key);
     // Errors are wrong types: they change nothing, and that is told to nobody.
     let _ = match what % 24 {
-        0 | 1 => engine.set(&key, &element).map(|()| ()),
+        0 | 1 => engine.set(&key, &element),
         2 => engine.incr(&key).map(|_| ()),
         3 => engine.append(&key, &element).map(|_| ()),
         4 => engine.remove(&key).map(|_| ()),
