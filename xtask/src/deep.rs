@@ -43,9 +43,7 @@ const MODEL_CASES: &str = "4096";
 const MIRI_CASES: &str = "2";
 const ENGINE_SUITE: [&str; 4] = ["-p", "larder", "--lib", "--tests"];
 /// The engine's suite and that of the commands, which reaches every collection from outside.
-///
-/// The examples are built because a test runs one of them.
-const BOTH_SUITES: [&str; 7] = ["-p", "larder", "-p", "larder-commands", "--lib", "--tests", "--examples"];
+const BOTH_SUITES: [&str; 6] = ["-p", "larder", "-p", "larder-commands", "--lib", "--tests"];
 const BOTH_FEATURES: [&str; 2] = ["--features", "larder/metrics,larder-commands/proptest"];
 
 #[derive(Clone, Copy, Debug)]
@@ -112,13 +110,19 @@ fn asan() -> Outcome {
         return Outcome::Skipped(format!("no prebuilt AddressSanitizer for {host}"));
     }
     // An explicit target keeps the sanitizer out of build scripts and procedural macros.
-    let mut command = nightly_cargo(["test", "--target", &host]);
-    command.args(BOTH_SUITES).args(BOTH_FEATURES);
-    // Leaks are the counting allocator's business (tests/accounting.rs): the sanitizer does not see through the
-    // tagged pointers of the tables, and takes the skip list's deferred garbage at exit for a leak.
-    command.env("ASAN_OPTIONS", "detect_leaks=0");
-    command.env("RUSTFLAGS", "-Zsanitizer=address").env("CARGO_TARGET_DIR", tools::target_dir().join("asan"));
-    run(&mut command)
+    let sanitized = |words: &[&str]| {
+        let mut command = nightly_cargo(words);
+        command.args(["--target", &host]).args(BOTH_FEATURES);
+        // Leaks are the counting allocator's business (tests/accounting.rs): the sanitizer does not see through the
+        // tagged pointers of the tables, and takes the skip list's deferred garbage at exit for a leak.
+        command.env("ASAN_OPTIONS", "detect_leaks=0");
+        command.env("RUSTFLAGS", "-Zsanitizer=address");
+        command.env("CARGO_TARGET_DIR", tools::target_dir().join("asan"));
+        command
+    };
+    // A test runs an example, which cargo builds only for a `test` that names no targets.
+    run(&mut sanitized(&["build", "-p", "larder", "-p", "larder-commands", "--example", "repl"]))
+        .and_then(|| run(sanitized(&["test"]).args(BOTH_SUITES)))
 }
 
 fn miri() -> Outcome {
