@@ -110,6 +110,9 @@ fn a_string_that_changed_during_the_computation_is_read_anew() {
     }
 }
 
+/// `store_list` or `store_string`.
+type Storing = fn(&Engine, usize, &mut dyn FnMut()) -> Result<usize, OpError>;
+
 /// An engine that is full of what may be evicted. When it evicts something after `armed` was set, `rival` is called, once.
 struct Crowd {
     engine: Arc<OnceLock<Engine>>,
@@ -146,11 +149,7 @@ impl Crowd {
     }
 
     /// Lets a writer win until the result is computed under the locks, and then the rival when that is refused.
-    fn store(
-        &self,
-        write: fn(&Engine),
-        store: fn(&Engine, usize, &mut dyn FnMut()) -> Result<usize, OpError>,
-    ) -> usize {
+    fn store(&self, write: fn(&Engine), store: Storing) -> usize {
         let mut computed = 0;
         let told = store(self.engine(), PADDING, &mut || {
             computed += 1;
@@ -203,6 +202,7 @@ fn a_string_computed_under_the_locks_is_computed_anew_when_it_was_refused() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "threads must come between each other")]
 fn a_stored_result_never_gives_way_to_an_older_one() {
     const ROUNDS: usize = 150;
     // The source only grows, so a copy that becomes shorter was made from a source that was none any more. Each rival
