@@ -8,7 +8,8 @@ use crate::error::CommandError;
 use crate::reply::ReplySink;
 use crate::session::Session;
 use crate::spec::Context;
-use crate::table;
+use crate::table::{self, Found};
+use crate::transaction::check_allowed;
 
 /// How much of an unknown command's name, and of its arguments, the error quotes.
 const QUOTED_BYTES: usize = 128;
@@ -47,7 +48,7 @@ impl Outcome {
 
 /// Executes one command: `args` are its words, the first of them its name; the reply goes into `sink`.
 ///
-/// An empty line has no reply, as in Redis; `SUBSCRIBE` and its like have one for each channel. Messages that were published to
+/// An empty line has no reply, as in Redis; `SUBSCRIBE` and its like have one for each channel. After `MULTI` commands are queued. Messages that were published to
 /// the session before come before the reply ([`Session::poll_pushes`]). `engine` may be a handle to any of its databases: the session says which one
 /// the command sees.
 ///
@@ -78,12 +79,48 @@ fn run(
     args: Args<'_>,
     sink: &mut dyn ReplySink,
 ) -> Result<Outcome, CommandError> {
+    let found = match admitted(session, args) {
+        Ok(found) => found,
+        Err(error) => return Err(session.transaction.refuse(args, error)),
+    };
+    session.last_command = Some((found.parent, found.spec));
+    if session.transaction.enqueue(&found, args) {
+        sink.simple("QUEUED");
+        return Ok(Outcome::Done);
+    }
+    let blocked = call(engine, session, &found, args, sink, Place::Alone)?;
+    Ok(blocked.map_or(Outcome::Done, Outcome::Blocked))
+}
+
+/// Finds the row of a line that may be executed, or queued.
+fn admitted(session: &Session, args: Args<'_>) -> Result<Found, CommandError> {
     let found = table::resolve(args).ok_or_else(|| unknown(args))?;
     if !found.spec.accepts(args.len()) {
         return Err(CommandError::wrong_arity(&found.full_name()));
     }
+    check_allowed(session, &found)?;
     session.check_subscribed(&found)?;
-    session.last_command = Some((found.parent, found.spec));
+    Ok(found)
+}
+
+/// Where a command is executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// By itself.
+    Alone,
+    /// As a part of EXEC, where nothing waits.
+    Exec,
+}
+
+/// Runs the handler of a row on the session's database.
+pub(crate) fn call(
+    engine: &Engine,
+    session: &mut Session,
+    found: &Found,
+    args: Args<'_>,
+    sink: &mut dyn ReplySink,
+    place: Place,
+) -> Result<Option<Blocked>, CommandError> {
     let selected;
     let engine = if session.database == engine.database() {
         engine
@@ -91,9 +128,9 @@ fn run(
         selected = engine.select(session.database)?;
         &selected
     };
-    let mut context = Context { engine, session, args, reply: sink, blocked: None };
+    let mut context = Context { engine, session, args, reply: sink, place, blocked: None };
     (found.spec.run)(&mut context)?;
-    Ok(context.blocked.map_or(Outcome::Done, Outcome::Blocked))
+    Ok(context.blocked)
 }
 
 fn unknown(args: Args<'_>) -> CommandError {

@@ -21,6 +21,7 @@
 //! args.rs    reading arguments           error.rs    what a handler refuses    reply.rs  sinks: bytes, trees; error texts
 //! line.rs    lines that people type            print.rs    replies as redis-cli shows them
 //! blocked.rs commands that wait
+//! transaction.rs what MULTI queues, what EXEC runs
 //! session.rs what a connection remembers execute.rs  words -> row -> handler
 //! pushes.rs  messages on their way to a session
 //! families/  rows and handlers, one file a family
@@ -50,6 +51,7 @@ mod spec;
 pub mod syntax;
 pub mod table;
 mod tips;
+mod transaction;
 
 pub use args::{Args, parse_float, parse_integer};
 pub use blocked::Blocked;

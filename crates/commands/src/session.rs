@@ -1,10 +1,11 @@
-//! What a connection remembers between two commands. No socket; pushes.rs has what others send it.
+//! What a connection remembers between two commands. No socket; pushes.rs has what others send it, transaction.rs what it queues.
 
 use crate::pushes::Pushes;
 use crate::reply::Protocol;
 use crate::spec::CommandSpec;
+use crate::transaction::Transaction;
 
-/// The state of one connection, or of one caller in-process.
+/// The state of one connection, or of one caller in-process. It belongs to one engine: that of its first command.
 #[derive(Debug)]
 pub struct Session {
     pub(crate) id: u64,
@@ -15,6 +16,7 @@ pub struct Session {
     pub(crate) quitting: bool,
     pub(crate) last_command: Option<(Option<&'static CommandSpec>, &'static CommandSpec)>,
     pub(crate) pushes: Pushes,
+    pub(crate) transaction: Transaction,
 }
 
 impl Default for Session {
@@ -42,6 +44,7 @@ impl Session {
             quitting: false,
             last_command: None,
             pushes: Pushes::default(),
+            transaction: Transaction::default(),
         }
     }
 

@@ -9,6 +9,7 @@ use larder::{Engine, Waiter};
 use crate::args::Args;
 use crate::blocked::Blocked;
 use crate::error::CommandError;
+use crate::execute::Place;
 use crate::keyspec::KeySpec;
 use crate::reply::ReplySink;
 use crate::session::Session;
@@ -205,6 +206,8 @@ pub struct Context<'a> {
     pub args: Args<'a>,
     /// Where the reply goes.
     pub reply: &'a mut dyn ReplySink,
+    /// Whether it is a part of EXEC.
+    pub(crate) place: Place,
     /// What is left of a command that waits.
     pub(crate) blocked: Option<Blocked>,
 }
@@ -216,22 +219,41 @@ impl Context<'_> {
         self.session.resp3()
     }
 
-    /// Replies what a waiter has got, or leaves it to the driver to wait for that.
+    /// Replies what a waiter has got, or leaves it to the driver to wait for that. In EXEC nothing waits, and the reply is a null.
     pub(crate) fn block<R: Send + 'static>(
         &mut self,
         waiter: Waiter<R>,
         timeout: Option<Duration>,
         write: impl FnOnce(R, &mut dyn ReplySink) + Send + 'static,
     ) -> Result<(), CommandError> {
-        let mut waiter = waiter;
+        self.block_or(waiter, timeout, |reply| reply.null_array(), write)
+    }
+
+    /// The same, with a null of its own for EXEC.
+    pub(crate) fn block_or<R: Send + 'static>(
+        &mut self,
+        mut waiter: Waiter<R>,
+        timeout: Option<Duration>,
+        nothing: fn(&mut dyn ReplySink),
+        write: impl FnOnce(R, &mut dyn ReplySink) + Send + 'static,
+    ) -> Result<(), CommandError> {
         match waiter.poll_result() {
             Some(result) => write(result?, self.reply),
+            None if self.place == Place::Exec => nothing(self.reply),
             None => {
                 let blocked = Blocked::new(waiter, timeout, self.session.protocol, Box::new(write));
                 self.blocked = Some(blocked);
             }
         }
         Ok(())
+    }
+
+    /// Writes the messages that wait for the session, so that they come before what is replied next. In EXEC that would be in the
+    /// midst of its reply: there they come after it.
+    pub(crate) fn poll_pushes(&mut self) {
+        if self.place == Place::Alone {
+            self.session.poll_pushes(self.reply);
+        }
     }
 
     /// Replies `OK`.

@@ -1,141 +1,11 @@
 //! Sessions that block, beside connections to a real server that do the same: who gets what, and when.
-//!
-//! After every step all replies that came are compared, to the byte. Two commands on a connection of its own, one after the
-//! other, make sure that the server has written what the step led to.
 #![cfg(unix)]
 
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::net::UnixStream;
-use std::thread;
-use std::time::{Duration, Instant};
+mod stage;
 
-use larder_commands::{Blocked, Outcome, RespSink, Session, execute};
-use larder_testkit::resp::{Reply, write_command};
-use larder_testkit::servers::{Connection, Kind, Server};
+use larder_testkit::servers::{Kind, Server};
 
-/// One of ours: a session, and what it waits for.
-struct Ours {
-    session: Session,
-    blocked: Option<(Blocked, Instant)>,
-}
-
-/// One of theirs: a connection, and what came in and is not a whole reply yet.
-struct Theirs {
-    stream: UnixStream,
-    buffer: Vec<u8>,
-}
-
-impl Theirs {
-    fn send(&mut self, words: &[&str]) {
-        let mut out = Vec::new();
-        write_command(&mut out, words);
-        self.stream.write_all(&out).expect("the server reads");
-    }
-
-    /// Every whole reply that is there.
-    fn replies(&mut self) -> Vec<u8> {
-        let mut page = [0; 4_096];
-        loop {
-            match self.stream.read(&mut page) {
-                Ok(0) => panic!("the server has hung up"),
-                Ok(count) => self.buffer.extend_from_slice(&page[..count]),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => panic!("{error}"),
-            }
-        }
-        let mut whole = 0;
-        while let Some((_, length)) = Reply::read(&self.buffer[whole..]).expect("RESP") {
-            whole += length;
-        }
-        self.buffer.drain(..whole).collect()
-    }
-}
-
-/// The same sessions on both sides.
-struct Stage {
-    engine: larder::Engine,
-    ours: Vec<Ours>,
-    theirs: Vec<Theirs>,
-    control: Connection,
-    history: Vec<String>,
-}
-
-impl Stage {
-    fn new(server: &Server, sessions: u64) -> Self {
-        let mut control = server.connect();
-        control.ask(&["FLUSHALL"]);
-        let connect = |_| {
-            let stream = UnixStream::connect(server.socket()).expect("the server listens");
-            stream.set_nonblocking(true).expect("a socket");
-            Theirs { stream, buffer: Vec::new() }
-        };
-        Self {
-            engine: larder::Engine::new(),
-            ours: (0..sessions).map(|id| Ours { session: Session::with_id(id), blocked: None }).collect(),
-            theirs: (0..sessions).map(connect).collect(),
-            control,
-            history: Vec::new(),
-        }
-    }
-
-    fn is_blocked(&self, at: usize) -> bool {
-        self.ours[at].blocked.is_some()
-    }
-
-    /// Gives a line to a session on both sides, and compares everything that comes.
-    fn step(&mut self, at: usize, line: &str) {
-        assert!(!self.is_blocked(at), "{line}: session {at} waits");
-        self.history.push(format!("{at}: {line}"));
-        let words: Vec<&str> = line.split(' ').collect();
-        self.theirs[at].send(&words);
-        let mut out = vec![Vec::new(); self.ours.len()];
-        let bytes: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
-        let ours = &mut self.ours[at];
-        match execute(&self.engine, &mut ours.session, &bytes, &mut RespSink::new(&mut out[at])) {
-            Outcome::Blocked(blocked) => ours.blocked = Some((blocked, Instant::now())),
-            outcome => assert!(outcome.is_done()),
-        }
-        self.compare(out);
-    }
-
-    /// Lets time pass on both sides.
-    fn pass(&mut self, span: Duration) {
-        self.history.push(format!("{span:?} pass"));
-        thread::sleep(span);
-        let mut out = vec![Vec::new(); self.ours.len()];
-        for (ours, out) in self.ours.iter_mut().zip(&mut out) {
-            let is_over = |(blocked, since): &mut (Blocked, Instant)| {
-                blocked.timeout().is_some_and(|timeout| since.elapsed() >= timeout)
-            };
-            if let Some((blocked, _)) = ours.blocked.take_if(is_over) {
-                blocked.time_out(&mut RespSink::new(out));
-            }
-        }
-        self.compare(out);
-    }
-
-    fn compare(&mut self, mut out: Vec<Vec<u8>>) {
-        for (ours, out) in self.ours.iter_mut().zip(&mut out) {
-            ours.blocked.take_if(|(blocked, _)| blocked.poll_reply(&mut RespSink::new(out)));
-        }
-        for _ in 0..2 {
-            self.control.ask(&["PING"]);
-        }
-        for (at, (ours, theirs)) in out.iter().zip(&mut self.theirs).enumerate() {
-            let theirs = theirs.replies();
-            // HELLO tells the number of the connection.
-            if ours.starts_with(b"%7") && theirs.starts_with(b"%7") {
-                continue;
-            }
-            assert_eq!(
-                ours.escape_ascii().to_string(),
-                theirs.escape_ascii().to_string(),
-                "session {at}, ours and theirs, after\n{}",
-                self.history.join("\n")
-            );
-        }
-    }
-}
+use crate::stage::{Random, Stage};
 
 /// Scripts by name: a session's number and its line, or how many milliseconds pass.
 const SCRIPTS: &[(&str, &str)] = &[
@@ -218,27 +88,7 @@ const SCRIPTS: &[(&str, &str)] = &[
 fn scripts_are_played_as_redis_plays_them() {
     let Some(server) = Server::start(Kind::Redis) else { return };
     for (name, script) in SCRIPTS {
-        let mut stage = Stage::new(&server, 5);
-        stage.history.push((*name).to_owned());
-        for step in script.split('|').map(str::trim_start) {
-            match step.split_once(' ') {
-                Some((at, line)) => stage.step(at.parse().expect("a session"), line),
-                None => stage.pass(Duration::from_millis(step.parse().expect("a time"))),
-            }
-        }
-    }
-}
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).expect("31 bits") % end
-    }
-
-    fn pick<'a>(&mut self, words: &[&'a str]) -> &'a str {
-        words[self.below(words.len())]
+        Stage::new(&server, 5, name).play(script);
     }
 }
 
@@ -297,20 +147,13 @@ const PLAIN: &[&str] = &[
 fn random_scripts_are_played_as_redis_plays_them() {
     let Some(server) = Server::start(Kind::Redis) else { return };
     for seed in 0..150 {
-        let (mut random, mut stage) = (Random(seed), Stage::new(&server, 5));
+        let (mut random, mut stage) = (Random(seed), Stage::new(&server, 5, &format!("seed {seed}")));
         for count in 0..120 {
             let at = random.below(5);
             let at = if stage.is_blocked(at) { 0 } else { at };
             let waits = at != 0 && random.below(2) == 0;
             let form = random.pick(if waits { WAITING } else { PLAIN });
-            let mut line = String::new();
-            for letter in form.chars() {
-                match letter {
-                    '#' => line.push_str(random.pick(&["a", "b", "c"])),
-                    '@' => line.push_str(&(count + 1).to_string()),
-                    other => line.push(other),
-                }
-            }
+            let line = random.fill(form, &["a", "b", "c"], count + 1);
             stage.step(at, &line);
         }
     }

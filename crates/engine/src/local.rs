@@ -87,6 +87,15 @@ pub(crate) fn check_entry(section: u64) {
     }
 }
 
+/// Refuses only what comes from inside a closure under a shard lock: for what touches no shard, takes no shard's lock and
+/// wakes nobody, so that it does no harm inside a transaction either.
+pub(crate) fn check_no_closure() {
+    let place = PLACE.with(Cell::get);
+    if place == INSIDE {
+        refuse(place, OUTSIDE);
+    }
+}
+
 #[cold]
 fn refuse(place: u64, section: u64) -> ! {
     match (place, section) {

@@ -136,12 +136,9 @@ fn client_setname(ctx: &mut Context<'_>) -> Result<(), CommandError> {
 
 fn client_info(ctx: &mut Context<'_>) -> Result<(), CommandError> {
     let session = &*ctx.session;
-    let flags = match (session.subscriptions() > 0, session.no_evict) {
-        (true, true) => "Pe",
-        (true, false) => "P",
-        (false, true) => "e",
-        (false, false) => "N",
-    };
+    let told = [("P", session.subscriptions() > 0), ("x", session.is_queueing()), ("e", session.no_evict)];
+    let flags: String = told.iter().filter(|(_, is_so)| *is_so).map(|(flag, _)| *flag).collect();
+    let flags = if flags.is_empty() { "N" } else { &flags };
     let text = format!(
         "id={} name={} flags={flags} db={} cmd={} user=default resp={}\n",
         session.id(),

@@ -273,7 +273,8 @@ fn blocking_pop(ctx: &mut Context<'_>, end: End) -> Result<(), CommandError> {
 fn blocking_move(ctx: &mut Context<'_>, from: End, to: End) -> Result<(), CommandError> {
     let timeout = ctx.args.timeout(ctx.args.len() - 1)?;
     let waiter = list(ctx, 1)?.move_async(ctx.args.bytes(2)?, from, to);
-    ctx.block(waiter, timeout, |moved, reply| reply.bulk(&moved))
+    // Whose time is over gets the null of an array, but in EXEC it is that of the element.
+    ctx.block_or(waiter, timeout, |reply| reply.null(), |moved, reply| reply.bulk(&moved))
 }
 
 fn blmove(ctx: &mut Context<'_>) -> Result<(), CommandError> {

@@ -20,6 +20,7 @@ mod stream;
 mod stream_groups;
 mod stream_info;
 mod string;
+mod transactions;
 
 use crate::spec::CommandSpec;
 
@@ -45,6 +46,7 @@ pub(crate) const FAMILIES: &[Family] = &[
     family("server", config::COMMANDS),
     family("connection", connection::COMMANDS),
     family("pubsub", pubsub::COMMANDS),
+    family("transactions", transactions::COMMANDS),
     family("list", list::COMMANDS),
     family("set", set::COMMANDS),
     family("hash", hash::COMMANDS),

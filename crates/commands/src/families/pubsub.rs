@@ -4,6 +4,7 @@ use bytes::Bytes;
 use larder::{OpError, Subscriber};
 
 use crate::error::CommandError;
+use crate::execute::Place;
 use crate::families::keys::help;
 use crate::keyspec::{KeyFlags, KeySpec};
 use crate::spec::{Categories, CommandSpec, Context, Flags, container};
@@ -22,7 +23,7 @@ fn spublish(ctx: &mut Context<'_>) -> Result<(), CommandError> {
 
 /// What a session publishes to itself comes before the count.
 fn published(ctx: &mut Context<'_>, count: usize) {
-    ctx.session.poll_pushes(ctx.reply);
+    ctx.poll_pushes();
     ctx.reply.count(count as u64);
 }
 
@@ -91,7 +92,7 @@ fn remove(ctx: &mut Context<'_>, sort: &Sort) -> Result<(), CommandError> {
     for name in named.iter().copied().chain(all.iter().map(AsRef::as_ref)) {
         if ctx.session.pushes.known().is_some_and(|subscriber| (sort.remove)(subscriber, name)) {
             // No message of this channel comes after its confirmation.
-            ctx.session.poll_pushes(ctx.reply);
+            ctx.poll_pushes();
         }
         confirm(ctx, sort, sort.unsubscribed, Some(name));
     }
@@ -123,6 +124,10 @@ fn punsubscribe(ctx: &mut Context<'_>) -> Result<(), CommandError> {
 }
 
 fn ssubscribe(ctx: &mut Context<'_>) -> Result<(), CommandError> {
+    // The others were there before that rule.
+    if ctx.place == Place::Exec {
+        return Err(CommandError::new("ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client"));
+    }
     add(ctx, &SHARD_CHANNELS)
 }
 

@@ -95,6 +95,7 @@ fn key_of(_: Args<'_>) -> Option<Vec<KeyUse>> {
     Some(vec![KeyUse { index: 1, flags: KeyFlags::RO.access() }])
 }
 
+/// No finder belongs to it: that tells EXEC that any key may be read.
 const PATTERNS: KeySpec = KeySpec::unknown(KeyFlags::RO.access());
 
 pub(super) const COMMANDS: &[CommandSpec] = &[
@@ -120,7 +121,7 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
         arity: -2,
         flags: Flags::READONLY,
         categories: Categories::LIST.set().sorted_set().dangerous(),
-        keys: &[KeySpec::first(KeyFlags::RO.access()), PATTERNS.resolved_by(key_of)],
+        keys: &[KeySpec::first(KeyFlags::RO.access()).resolved_by(key_of), PATTERNS],
         since: "7.0.0",
         complexity: "O(N*log(N)+M) where N is the number of elements and M the number of those returned; O(N) where nothing is sorted",
         summary: "Sorts the elements of a list, set or sorted set, and returns them",

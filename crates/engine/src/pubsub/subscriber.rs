@@ -161,7 +161,7 @@ impl Subscriber {
     }
 
     fn add(&self, kind: Kind, name: &[u8]) -> Result<bool, OpError> {
-        local::check_entry(local::OUTSIDE);
+        local::check_no_closure();
         check_key(name)?;
         self.broker.subscribe(&self.mailbox, kind, name)
     }
@@ -274,12 +274,12 @@ impl Subscriber {
     }
 
     fn remove(&self, kind: Kind, name: &[u8]) -> bool {
-        local::check_entry(local::OUTSIDE);
+        local::check_no_closure();
         self.broker.unsubscribe(&self.mailbox, kind, name)
     }
 
     fn remove_all(&self, kind: Kind) -> Vec<Bytes> {
-        local::check_entry(local::OUTSIDE);
+        local::check_no_closure();
         self.broker.unsubscribe_all(&self.mailbox, kind)
     }
 
