@@ -115,7 +115,7 @@ fn slow_steps(steps: &mut Run, options: Options) {
 
 /// Runs the examples that are quick, and the main one with few requests.
 fn examples() -> Outcome {
-    const QUICK: [&str; 11] = [
+    const QUICK: [&str; 12] = [
         "quickstart",
         "typed_collections",
         "leaderboard",
@@ -125,6 +125,7 @@ fn examples() -> Outcome {
         "weekly_averages",
         "deletion_log",
         "level_up",
+        "work_queue",
         "lock",
         "rate_limiter",
     ];
