@@ -7,19 +7,16 @@
 //! edit.rs     changing a string in place: what ranges, bitmaps and HyperLogLogs are made of
 //! many.rs     MGET, MSET ..           keys.rs    DEL, RENAME, COPY, MOVE, OBJECT ..
 //! expiry.rs   EXPIRE, TTL ..          scan.rs    SCAN, KEYS, RANDOMKEY, prefix and range scans
-//! hash.rs     HSET, HEXPIRE ..
-//! place.rs    where a handle's collection is: read, capture, change
+//! list.rs, set.rs, sorted_set.rs, hash.rs   the types; geo.rs  places in sorted sets; sort.rs  SORT
+//! stream.rs   XADD, XRANGE, XREAD, XTRIM ..; stream/ has the groups: XREADGROUP, XACK, XCLAIM, XINFO ..
+//! place.rs    where a handle's collection is: read, capture, change; beside.rs: changes of very many elements
 //! multi.rs    several collections at once: captures, STORE, moves
+//! transaction.rs   several operations as one; pipelines
+//! wait/       blocked callers: BLPOP, XREAD BLOCK ..   watch.rs   WATCH
 //! batch.rs    functions over all keys of a pattern, on several threads
 //! effects.rs  effects taken and applied, the digest of the state
 //! feed.rs     who is told of changes: subscribers, handlers, keyspace events
-//! list.rs     lists                   sorted_set.rs  sorted sets, geo.rs  places in them
-//! list.rs     lists
-//! stream.rs   XADD, XRANGE, XREAD, XTRIM ..; stream/ has the groups: XREADGROUP, XACK, XCLAIM, XINFO ..
-//! list.rs     lists                      set.rs     sets
-//! sort.rs     SORT
 //! copies.rs   tokens, insert_if, invalidation, pins: what a tier in front of a remote needs
-//! wait/       blocked callers: BLPOP, XREAD BLOCK ..   watch.rs   WATCH
 //! service.rs  limits, statistics, maintenance
 //! ```
 //! An operation parses nothing and knows no wire: it checks, reserves, changes and tells what it did.

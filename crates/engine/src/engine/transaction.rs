@@ -10,7 +10,8 @@
 //!
 //! Invariants: I1: nobody sees a part of a transaction, and what is refused or panics leaves nothing behind. I2: a handle of a
 //! transaction is refused after its end and on other threads; any other handle is refused inside (keyspace, `CoreHandle`).
-//! I4: a body runs unless a watched key was touched before the locks were taken. I3: an operation on a key that was not declared changes nothing and is an error, even if its shard happens to be locked.
+//! I3: an operation on a key that was not declared changes nothing and is an error, even if its shard happens to be locked.
+//! I4: a body runs unless a watched key was touched before the locks were taken.
 
 use std::any::Any;
 use std::marker::PhantomData;
