@@ -24,6 +24,7 @@
 //! ```text
 //! engine/      operations, one file a family          typed/     decoded values, single flight
 //! keyspace/    shards, locks, entries, accounts       collections/  what values are made of
+//! feed/        changes, in commit order        pubsub/    channels and patterns
 //! expiry/      timing wheels                          eviction/  policies, admission, sampler
 //! feed/        who is told of changes
 //! memory.rs    allocator model, budgets               stats.rs   counters
@@ -32,8 +33,9 @@
 //!
 //! # Rules for callbacks
 //! Closures that see data in place ([`Engine::get_with`], [`Typed::get_with`]) run under a shard lock: they must not call
-//! any engine, and panic if they do. Loaders, `update` closures, removal listeners, `Serialize`, `Deserialize` and `Drop` of
-//! your values run outside every lock and may call whatever they like.
+//! any engine, and panic if they do. The closure of a [`Engine::transaction`] runs under the locks of its keys and uses the
+//! [`Tx`] that it is given, no other handle. Loaders, `update` closures, removal listeners, handlers of [`Engine::on`],
+//! `Serialize`, `Deserialize` and `Drop` of your values run outside every lock and may call whatever they like.
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
