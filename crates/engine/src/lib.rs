@@ -24,11 +24,9 @@
 //! ```text
 //! engine/      operations, one file a family          typed/     decoded values, single flight
 //! keyspace/    shards, locks, entries, accounts       collections/  what values are made of
-//! feed/        changes, in commit order        pubsub/    channels and patterns
+//! feed/        who is told of changes                 pubsub/    channels, patterns, subscribers
 //! expiry/      timing wheels                          eviction/  policies, admission, sampler
-//! feed/        who is told of changes
 //! memory.rs    allocator model, budgets               stats.rs   counters
-//! pubsub/      channels, patterns, subscribers
 //! ```
 //!
 //! # Rules for callbacks
