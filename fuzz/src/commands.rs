@@ -71,6 +71,8 @@ fn run_bytes(setup: u8, bytes: &[u8]) {
     let generator = Generator::new()
         .with(&["SELECT", "FLUSHDB", "SWAPDB"], 40)
         .with(&["FLUSHALL"], 5)
+        .with(&["MULTI", "EXEC"], 60)
+        .with(&["DISCARD", "WATCH", "UNWATCH"], 10)
         .without(&["PFSELFTEST"]);
     let mut driver = Driver::new(setup);
     let mut bytes = Unstructured::new(bytes);
@@ -167,8 +169,12 @@ impl Driver {
         execute(&self.engine, &mut self.session, &words, &mut self.tree).time_out(&mut self.tree);
         assert!(!self.tree.is_open(), "C1: a reply is not complete");
         // A subscription has a reply for each channel, and whoever is subscribed receives messages besides.
-        let several =
-            subscribed || words.first().is_some_and(|word| word.to_ascii_uppercase().ends_with(b"SUBSCRIBE"));
+        // EXEC has the replies of all subscriptions in it.
+        let several = subscribed
+            || words.first().is_some_and(|word| {
+                let word = word.to_ascii_uppercase();
+                word == b"EXEC" || word.ends_with(b"SUBSCRIBE")
+            });
         let replies = self.tree.take().len();
         assert!(replies == 1 || (several && replies > 1), "C1: one reply a line, not {replies}");
     }

@@ -7,7 +7,7 @@
 //! larder> help zadd
 //! ```
 //! Words are quoted as in redis-cli, and replies are shown as redis-cli shows them; with input from a pipe it prints exactly
-//! what `redis-cli --no-raw` prints. A command that waits does so until its time is over. A number before a command repeats it.
+//! what `redis-cli --no-raw` prints. `(TX)` in the prompt tells that commands are queued. A command that waits does so until its time is over. A number before a command repeats it.
 //! `quit`, `exit` and the end of the input end it.
 //!
 //! Messages of channels that were subscribed to are printed as they come, before the next reply. With input from a pipe
@@ -24,7 +24,8 @@ const SLOW: Duration = Duration::from_millis(500);
 
 fn main() -> io::Result<()> {
     let interactive = io::stdin().is_terminal();
-    let mut repl = Repl { engine: Engine::new(), session: Session::new(), tree: Tree::new() };
+    let mut repl =
+        Repl { engine: Engine::new(), session: Session::new(), tree: Tree::new(), queued_select: None };
     let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
     if interactive {
         writeln!(
@@ -73,13 +74,26 @@ struct Repl {
     engine: Engine,
     session: Session,
     tree: Tree,
+    /// The database that an open transaction will select: the prompt tells it before that, as redis-cli's does.
+    queued_select: Option<String>,
 }
 
 impl Repl {
     fn prompt(&self) -> String {
-        match self.session.database() {
-            0 => "larder> ".to_owned(),
-            index => format!("larder[{index}]> "),
+        let index = self.queued_select.clone().unwrap_or_else(|| self.session.database().to_string());
+        let index = if index == "0" { String::new() } else { format!("[{index}]") };
+        let queueing = if self.session.is_queueing() { "(TX)" } else { "" };
+        format!("larder{index}{queueing}> ")
+    }
+
+    /// Keeps in mind what the prompt shows.
+    fn note(&mut self, words: &[&[u8]]) {
+        match words {
+            [name, index] if self.session.is_queueing() && name.eq_ignore_ascii_case(b"SELECT") => {
+                self.queued_select = Some(String::from_utf8_lossy(index).into_owned());
+            }
+            _ if !self.session.is_queueing() => self.queued_select = None,
+            _ => {}
         }
     }
 
@@ -96,6 +110,7 @@ impl Repl {
             // Nobody else is there to push anything, but time passes.
             execute(&self.engine, &mut self.session, &words, &mut self.tree).wait(&mut self.tree);
             let taken = start.elapsed();
+            self.note(&words);
             for reply in self.tree.take() {
                 output.write_all(&shown(&words, &reply))?;
             }

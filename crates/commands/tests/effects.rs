@@ -45,6 +45,10 @@ fn steps(generator: &Generator) -> impl Strategy<Value = Step> + use<> {
 /// Half of the histories stay with one family, whose keys then meet more often.
 fn histories() -> impl Strategy<Value = Vec<Step>> {
     let everything = Generator::new().malformed(2).with(&["SELECT", "SWAPDB", "FLUSHDB"], 30);
+    let everything = everything
+        .with(&["MULTI", "EXEC"], 300)
+        .with(&["DISCARD", "WATCH", "UNWATCH"], 30)
+        .without(&["PFSELFTEST"]);
     let one_family =
         ["string", "list", "hash", "set", "sorted-set", "stream", "bitmap", "geo"].map(|family| {
             let generator =

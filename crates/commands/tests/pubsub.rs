@@ -1,112 +1,24 @@
 //! Publish and subscribe over several sessions of one engine, beside several connections of a real server: the same bytes to
 //! everybody, replies and messages alike.
 //!
-//! After each line every party receives what there is for it; on the server's side an ECHO-like exchange (a PING with a word of its
-//! own) marks the end. What a server orders by a hash is put in order on both sides.
+//! After each line every party receives what there is for it. What a server orders by a hash is put in order on both sides.
 #![cfg(unix)]
 
-use std::fmt::Write as _;
-use std::io::{Read, Write as _};
-use std::os::unix::net::UnixStream;
+mod stage;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use larder::Engine;
 use larder_commands::{RespSink, Session, execute};
-use larder_testkit::resp::{Reply, write_command};
+use larder_testkit::resp::Reply;
 use larder_testkit::servers::{Kind, Server};
+
+use crate::stage::{Random, Stage};
 
 const PARTIES: usize = 4;
 const RANDOM_SCRIPTS: u64 = 12;
 const RANDOM_LINES: usize = 120;
-/// The word that marks the end of what a server had to say.
-const MARK: &str = "end-of-turn";
-
-/// Sessions of one engine.
-struct Ours {
-    engine: Engine,
-    sessions: Vec<Session>,
-}
-
-impl Ours {
-    fn new(ids: &[u64]) -> Self {
-        Self { engine: Engine::new(), sessions: ids.iter().map(|&id| Session::with_id(id)).collect() }
-    }
-
-    /// One speaks; gives what everybody receives.
-    fn turn(&mut self, who: usize, words: &[&str]) -> Vec<Vec<u8>> {
-        let mut outs = vec![Vec::new(); self.sessions.len()];
-        let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
-        execute(&self.engine, &mut self.sessions[who], &words, &mut RespSink::new(&mut outs[who]));
-        for (session, out) in self.sessions.iter_mut().zip(&mut outs) {
-            session.poll_pushes(&mut RespSink::new(out));
-        }
-        outs
-    }
-}
-
-/// Connections of one server.
-struct Theirs {
-    streams: Vec<UnixStream>,
-    ids: Vec<u64>,
-}
-
-impl Theirs {
-    fn new(server: &Server) -> Self {
-        let connect = |_| {
-            let stream = UnixStream::connect(server.socket()).expect("a running server listens");
-            stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
-            stream
-        };
-        let mut theirs = Self { streams: (0..PARTIES).map(connect).collect(), ids: Vec::new() };
-        for who in 0..PARTIES {
-            let Reply::Integer(id) =
-                Reply::whole(&theirs.turn(who, &["CLIENT", "ID"])[who]).expect("a number")
-            else {
-                panic!("a connection has a number")
-            };
-            theirs.ids.push(id.unsigned_abs());
-        }
-        theirs
-    }
-
-    fn send(&mut self, who: usize, words: &[&str]) {
-        let mut out = Vec::new();
-        write_command(&mut out, words);
-        self.streams[who].write_all(&out).expect("a running server reads");
-    }
-
-    fn turn(&mut self, who: usize, words: &[&str]) -> Vec<Vec<u8>> {
-        self.send(who, words);
-        // The speaker is served before the others are asked whether they have everything.
-        let mut outs = vec![Vec::new(); self.streams.len()];
-        outs[who] = self.up_to_mark(who);
-        for other in (0..self.streams.len()).filter(|&other| other != who) {
-            outs[other] = self.up_to_mark(other);
-        }
-        outs
-    }
-
-    /// What a connection receives up to the answer to its PING, which is allowed in every state.
-    fn up_to_mark(&mut self, who: usize) -> Vec<u8> {
-        self.send(who, &["PING", MARK]);
-        let ends = [
-            format!("*2\r\n$4\r\npong\r\n${}\r\n{MARK}\r\n", MARK.len()),
-            format!("${}\r\n{MARK}\r\n", MARK.len()),
-        ];
-        let mut out = Vec::new();
-        let mut block = [0; 4_096];
-        loop {
-            if let Some(end) = ends.iter().find(|end| out.ends_with(end.as_bytes())) {
-                out.truncate(out.len() - end.len());
-                return out;
-            }
-            let count = self.streams[who].read(&mut block).expect("a server answers in time");
-            assert!(count > 0, "the server hung up");
-            out.extend_from_slice(&block[..count]);
-        }
-    }
-}
 
 /// The replies and messages in some bytes.
 fn frames(mut bytes: &[u8]) -> Vec<Reply> {
@@ -167,27 +79,11 @@ fn ordered(words: &[&str], bytes: &[u8], kind: Kind) -> Vec<Reply> {
 }
 
 /// Runs lines, each `who words..`, on both sides.
-fn compare(server: &Server, lines: &[String]) {
-    let mut theirs = Theirs::new(server);
-    let mut ours = Ours::new(&theirs.ids);
-    let mut history = String::new();
+fn compare(server: &Server, name: &str, lines: &[String]) {
+    let mut stage = Stage::new(server, PARTIES, name).with_form(ordered);
     for line in lines {
-        let mut words = line.split_whitespace();
-        let who: usize = words.next().and_then(|word| word.parse().ok()).expect("who speaks");
-        let words: Vec<&str> = words.collect();
-        writeln!(history, "{line}").expect("a string takes everything");
-        let (mine, other) = (ours.turn(who, &words), theirs.turn(who, &words));
-        for (party, (mine, other)) in mine.iter().zip(&other).enumerate() {
-            if mine != other {
-                assert_eq!(
-                    ordered(&words, mine, server.kind()),
-                    ordered(&words, other, server.kind()),
-                    "party {party} after:\n{history}ours   {}\ntheirs {}",
-                    mine.escape_ascii(),
-                    other.escape_ascii()
-                );
-            }
-        }
+        let (who, line) = line.split_once(' ').expect("who speaks");
+        stage.step(who.parse().expect("a number"), line);
     }
 }
 
@@ -288,7 +184,7 @@ fn scripted(kind: Kind) {
     let lines = SCRIPT.lines().filter(|line| !line.is_empty());
     let lines: Vec<String> = lines.map(str::to_owned).collect();
     assert!(lines.len() > 80);
-    compare(&server, &lines);
+    compare(&server, "the script", &lines);
 }
 
 #[test]
@@ -301,24 +197,11 @@ fn sessions_receive_what_connections_of_valkey_receive() {
     scripted(Kind::Valkey);
 }
 
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).expect("31 bits") % n
-    }
-
-    fn of<'a>(&mut self, words: &[&'a str]) -> &'a str {
-        words[self.below(words.len())]
-    }
-}
-
 fn random_line(random: &mut Random) -> String {
     let names = ["a", "b", "ab", "*", "a*", "?", "[ab]", "x"];
-    let (who, name) = (random.below(PARTIES), random.of(&names));
+    let (who, name) = (random.below(PARTIES), random.pick(&names));
     let mut several = |least: usize| {
-        (0..least + random.below(3)).map(|_| format!(" {}", random.of(&names))).collect::<String>()
+        (0..least + random.below(3)).map(|_| format!(" {}", random.pick(&names))).collect::<String>()
     };
     let (some, any) = (several(1), several(0));
     let line = match random.below(24) {
@@ -329,10 +212,10 @@ fn random_line(random: &mut Random) -> String {
         8 => format!("PUNSUBSCRIBE{any}"),
         9 => format!("SUNSUBSCRIBE{any}"),
         10 => "RESET".to_owned(),
-        11 => random.of(&["HELLO 2", "HELLO 3", "HELLO 3"]).to_owned(),
-        12 => random.of(&["PING", "PING x", "GET k", "CLIENT GETNAME", "NOSUCH", "GET"]).to_owned(),
-        13 => format!("PUBSUB {}", random.of(&["CHANNELS", "SHARDCHANNELS", "CHANNELS a*", "NUMPAT"])),
-        14 => format!("PUBSUB {}{any}", random.of(&["NUMSUB", "SHARDNUMSUB"])),
+        11 => random.pick(&["HELLO 2", "HELLO 3", "HELLO 3"]).to_owned(),
+        12 => random.pick(&["PING", "PING x", "GET k", "CLIENT GETNAME", "NOSUCH", "GET"]).to_owned(),
+        13 => format!("PUBSUB {}", random.pick(&["CHANNELS", "SHARDCHANNELS", "CHANNELS a*", "NUMPAT"])),
+        14 => format!("PUBSUB {}{any}", random.pick(&["NUMSUB", "SHARDNUMSUB"])),
         15 | 16 => format!("SPUBLISH {name} m{}", random.below(100)),
         _ => format!("PUBLISH {name} m{}", random.below(100)),
     };
@@ -347,8 +230,7 @@ fn random_scripts_are_received_alike() {
             let mut random = Random(seed);
             let mut lines: Vec<String> = (0..RANDOM_LINES).map(|_| random_line(&mut random)).collect();
             lines.extend((0..PARTIES).map(|who| format!("{who} RESET")));
-            eprintln!("{kind}, seed {seed}");
-            compare(&server, &lines);
+            compare(&server, &format!("seed {seed}"), &lines);
         }
     }
 }
