@@ -2,12 +2,13 @@ use std::time::Duration;
 
 use larder::{Engine, ManualClock};
 
-use super::{Line, Queued, reach};
+use super::{Line, Queued, check_allowed, reach};
 use crate::args::Args;
 use crate::execute::{Outcome, execute};
 use crate::reply::RespSink;
 use crate::session::Session;
-use crate::table;
+use crate::spec::{CommandSpec, Flags};
+use crate::table::{self, Found};
 
 /// An engine and two sessions.
 struct Stage {
@@ -229,6 +230,86 @@ fn who_waits_is_served_after_the_whole() {
     assert!(blocked.poll_reply(&mut RespSink::new(&mut out)));
     assert_eq!(out, b"*2\r\n$1\r\nk\r\n$1\r\nb\r\n");
     assert_eq!(stage.ann("LRANGE k 0 -1"), "*1 $1 c");
+}
+
+#[test]
+fn what_looks_at_the_whole_engine_runs_inside() {
+    let mut stage = Stage::new();
+    let digest = stage.all(&["MSET a 1 b 2", "DEBUG DIGEST"]);
+    let lines = [
+        "CONFIG SET maxmemory 100mb",
+        "CONFIG SET maxmemory-policy allkeys-lru",
+        "CONFIG SET hash-max-listpack-entries 4",
+    ];
+    stage.ann("MULTI");
+    let more = [
+        "CONFIG GET nosuch",
+        "CONFIG GET maxmemory",
+        "DEBUG DIGEST",
+        "DEBUG OBJECT a",
+        "MEMORY USAGE a",
+        "SCAN 0 COUNT 9",
+    ];
+    lines.iter().chain(&more).for_each(|line| assert_eq!(stage.ann(line), "+QUEUED", "{line}"));
+    let replies = stage.ann("EXEC");
+    let start = format!("*9 +OK +OK +OK *0 *2 $9 maxmemory $9 104857600 {digest} +Value ");
+    assert!(replies.starts_with(&start) && !replies.contains('-'), "{replies}");
+    // Less than there is: keys go.
+    stage.ann(&format!("SET big {}", "x".repeat(200_000)));
+    let replies =
+        stage.all(&["MULTI", "CONFIG SET maxmemory 100kb", "SET c 3", "EXISTS big", "GET c", "EXEC"]);
+    assert_eq!(replies, "*4 +OK +OK :0 $1 3");
+}
+
+#[test]
+fn what_no_transaction_may_have_is_refused() {
+    let mut stage = Stage::new();
+    let ping = table::lookup(b"PING").expect("a row");
+    let spec = Box::leak(Box::new(CommandSpec { flags: Flags::NO_MULTI, ..*ping.spec }));
+    let found = Found { spec, ..ping };
+    assert!(check_allowed(&stage.ann, &found).is_ok());
+    stage.ann("MULTI");
+    let error = check_allowed(&stage.ann, &found).expect_err("it may not");
+    assert_eq!(error.to_string(), "ERR Command not allowed inside a transaction");
+}
+
+/// Threads that count together, each over a watch, lose nothing; and nobody sees half of a transfer.
+#[test]
+fn threads_that_watch_and_transfer_agree() {
+    const THREADS: u64 = 4;
+    const ROUNDS: usize = 200;
+    let engine = &Engine::builder().shards(16).build().expect("valid");
+    let run = |session: &mut Session, lines: &[&str]| -> String {
+        lines.iter().map(|line| say(engine, session, line)).last().expect("a line")
+    };
+    run(&mut Session::new(), &["MSET n 0 a 100 b 100"]);
+    std::thread::scope(|scope| {
+        for id in 0..THREADS {
+            scope.spawn(move || {
+                let session = &mut Session::with_id(id);
+                for _ in 0..ROUNDS {
+                    loop {
+                        let seen = run(session, &["WATCH n", "GET n"]);
+                        let seen: u64 =
+                            seen.rsplit(' ').next().and_then(|text| text.parse().ok()).expect("a number");
+                        let set = format!("SET n {}", seen + 1);
+                        if run(session, &["MULTI", &set, "EXEC"]) == UNTOUCHED {
+                            break;
+                        }
+                    }
+                    run(session, &["MULTI", "DECR a", "INCR b", "EXEC"]);
+                    let seen = run(session, &["MULTI", "INCRBY a 0", "INCRBY b 0", "EXEC"]);
+                    let sum: i64 = seen
+                        .split(':')
+                        .skip(1)
+                        .map(|part| part.trim().parse::<i64>().expect("a number"))
+                        .sum();
+                    assert_eq!(sum, 200, "{seen}");
+                }
+            });
+        }
+    });
+    assert_eq!(run(&mut Session::new(), &["GET n"]), "$3 800");
 }
 
 #[test]

@@ -11,7 +11,8 @@
 //! ```
 //! Invariants: I1: messages of a channel enter all mailboxes in one order. A channel comes and goes only under the write lock of its
 //! stripe, which waits for every delivery of the stripe, so no message overtakes another by taking the other line. I2: locks are
-//! taken in this order: subscriptions of a subscriber, stripe, line, patterns, mailbox. I3: a publisher waits for other publishers of the
+//! taken in this order: subscriptions of a subscriber, stripe, line, patterns, mailbox; under none of them one of the keyspace, so that
+//! a transaction, which holds shards, may subscribe. I3: a publisher waits for other publishers of the
 //! channel and never for a subscriber; a waker, which is user code, runs outside of every lock. I4: what a subscriber is subscribed
 //! to and the registry say the same whenever its subscriptions are unlocked. I5: a mailbox holds no more than its limits
 //! allow, and every message that was not kept is counted in the `Lagged` in its place. I6: a message is copied once, when its

@@ -49,7 +49,7 @@ impl Subscriber {
 
     // ---- subscribing
 
-    /// Subscribes to a channel; returns whether that is new.
+    /// Subscribes to a channel; returns whether that is new. Inside a transaction it counts at once, and is not taken back with it.
     ///
     /// **Command** `SUBSCRIBE`. **Complexity** O(log n), n the subscriber's channels.
     ///

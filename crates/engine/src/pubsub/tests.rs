@@ -215,6 +215,20 @@ fn closures_under_a_lock_neither_publish_nor_wait() {
 }
 
 #[test]
+fn subscriptions_change_inside_a_transaction_and_stay() {
+    let engine = Engine::new();
+    let subscriber = engine.subscriber(Default::default());
+    let refused = engine.exclusive(|tx| {
+        assert_eq!((subscriber.subscribe("c"), subscriber.psubscribe("x*")), (Ok(true), Ok(true)));
+        assert!(subscriber.punsubscribe("x*"));
+        assert_eq!((tx.publish("c", "1"), tx.publish("x", "1")), (Ok(1), Ok(0)));
+        Err::<(), _>(OpError::NoSuchKey)
+    });
+    assert_eq!((refused, engine.publish("c", "2")), (Err(OpError::NoSuchKey), Ok(1)));
+    assert_eq!(subscriber.try_iter().count(), 1);
+}
+
+#[test]
 fn names_that_are_too_long_are_refused() {
     let engine = Engine::new();
     let long = vec![b'x'; crate::LENGTH_BYTES_MAX + 1];
