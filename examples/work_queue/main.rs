@@ -90,8 +90,8 @@ fn simple(engine: &Engine) -> Outcome {
     println!("  Her heart stopped, Bob got {job:?}: finished {sent}, {} left.", queue.len()?);
     let late = queue.finish_with("ann", &job, &["sent"], |tx| tx.incr("sent").map(drop))?;
     println!(
-        "  Had she only stalled, her finish would say {late}. Mails counted as sent: {:?}.",
-        engine.get("sent")?
+        "  Had she only stalled, her finish would say {late}. Mails sent: {}.",
+        engine.incr_by("sent", 0)?
     );
     Ok(())
 }

@@ -115,7 +115,7 @@ fn slow_steps(steps: &mut Run, options: Options) {
 
 /// Runs the examples that are quick, and the main one with few requests.
 fn examples() -> Outcome {
-    const QUICK: [&str; 12] = [
+    const QUICK: [&str; 15] = [
         "quickstart",
         "typed_collections",
         "leaderboard",
@@ -128,6 +128,9 @@ fn examples() -> Outcome {
         "work_queue",
         "lock",
         "rate_limiter",
+        "sessions",
+        "chat",
+        "live_leaderboard",
     ];
     let quick = QUICK.iter().fold(Outcome::Passed, |before, name| {
         before.and_then(|| run(&mut cargo(["run", "-p", "larder-examples", "--example", name])))
