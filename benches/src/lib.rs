@@ -2,6 +2,7 @@
 
 pub mod alloc;
 pub mod collections;
+pub mod concurrency;
 pub mod peers;
 pub mod report;
 pub mod sim;

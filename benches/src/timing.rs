@@ -11,6 +11,7 @@
 //! Invariants: I1 a histogram's count is the sum of its steps. I2 quantiles rise with q and never pass the
 //! maximum.
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// A value keeps this many leading bits, the first of which is always set.
@@ -187,11 +188,59 @@ pub fn overlap(spans: &[Span]) -> f64 {
     if last > first { together as f64 / (last - first) as f64 } else { 0.0 }
 }
 
+/// A thread, as Linux tells about it; elsewhere nothing is known, and every answer is 0 or no.
+#[derive(Clone, Debug)]
+pub struct Task {
+    folder: PathBuf,
+}
+
+impl Task {
+    /// Names the calling thread, for any thread to ask about.
+    pub fn current() -> Task {
+        let name = std::fs::read_link("/proc/thread-self").unwrap_or_default();
+        Task { folder: Path::new("/proc").join(name) }
+    }
+
+    /// Returns how long it has stood runnable without a processor.
+    pub fn queue_wait_ns(&self) -> u64 {
+        let text = std::fs::read_to_string(self.folder.join("schedstat")).unwrap_or_default();
+        text.split_whitespace().nth(1).and_then(|field| field.parse().ok()).unwrap_or(0)
+    }
+
+    /// Returns how often the scheduler took the processor from it.
+    pub fn involuntary_switches(&self) -> u64 {
+        let text = std::fs::read_to_string(self.folder.join("status")).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("nonvoluntary_ctxt_switches:"));
+        line.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
+    }
+
+    /// Tells whether it sleeps until somebody wakes it.
+    pub fn is_asleep(&self) -> bool {
+        let text = std::fs::read_to_string(self.folder.join("stat")).unwrap_or_default();
+        // The name before it, in parentheses, may hold anything.
+        text.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'))
+    }
+}
+
 /// Returns how long the calling thread has stood runnable without a processor, as Linux counts it; 0
 /// elsewhere.
 pub fn queue_wait_ns() -> u64 {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    text.split_whitespace().nth(1).and_then(|field| field.parse().ok()).unwrap_or(0)
+    Task { folder: PathBuf::from("/proc/thread-self") }.queue_wait_ns()
+}
+
+/// Returns how often the scheduler took the processor from the calling thread, as Linux counts it; 0 elsewhere.
+pub fn involuntary_switches() -> u64 {
+    Task { folder: PathBuf::from("/proc/thread-self") }.involuntary_switches()
+}
+
+/// Keeps the calling thread on one processor, where there is a `taskset`: two threads that take turns on one do not meet at
+/// a lock.
+pub fn pin(processor: u32) {
+    let Ok(thread) = std::fs::read_link("/proc/thread-self") else { return };
+    let Some(id) = thread.file_name() else { return };
+    let mut taskset = std::process::Command::new("taskset");
+    // Where it is missing, the scheduler decides.
+    let _ = taskset.args(["--cpu-list", "--pid", &processor.to_string()]).arg(id).output();
 }
 
 /// Returns the middle value (the mean of the two middle ones for an even count); not-a-number when empty.
@@ -278,6 +327,24 @@ mod tests {
         assert_eq!(overlap(&[span(0, 40, 0), span(60, 100, 0)]), 0.0);
         assert_eq!(overlap(&[span(0, 100, 25)]), 0.75, "one thread: its share of a processor");
         assert_eq!(overlap(&[]), 0.0);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_thread_that_sleeps_is_seen_from_outside() {
+        let (tell, told) = std::sync::mpsc::channel();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            tell.send(Task::current()).expect("the test listens");
+            drop(ended.recv());
+        });
+        let task = told.recv().expect("the thread tells");
+        while !task.is_asleep() {
+            std::thread::yield_now();
+        }
+        assert!(!Task::current().is_asleep());
+        drop(end);
+        thread.join().expect("it ends");
     }
 
     #[test]

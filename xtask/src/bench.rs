@@ -7,7 +7,7 @@ use crate::step::{Run, run};
 use crate::tools::{self, cargo};
 
 pub(crate) const HELP: &str = "\
-cargo xtask bench [cache|memory|growth|hit_ratio|all] [-- arguments]
+cargo xtask bench [cache|collections|concurrency|growth|hit_ratio|memory|all] [-- arguments]
 
 Builds the benchmarks in release mode and runs one of them, or all. What follows `--` goes to each
 benchmark; `cargo xtask bench cache -- --help` tells what it knows.

@@ -9,7 +9,7 @@
 //! of them do, and the figures say so.
 
 use crate::collections::mix;
-use crate::timing::{Histogram, Ticks, queue_wait_ns};
+use crate::timing::{Histogram, Ticks, involuntary_switches, pin, queue_wait_ns};
 use larder::Engine;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -185,21 +185,4 @@ fn operate(engines: [&Engine; 2], keys: &[String], epoch: &AtomicU64, tell: &mps
         let took = Ticks::now() - start;
         if apart { slice.apart.record(took) } else { slice.beside.record(took) }
     }
-}
-
-/// Keeps the calling thread on one processor, where there is a `taskset`: two threads that take turns on one do not meet at
-/// a lock.
-fn pin(processor: u32) {
-    let Ok(thread) = std::fs::read_link("/proc/thread-self") else { return };
-    let Some(id) = thread.file_name() else { return };
-    let mut taskset = std::process::Command::new("taskset");
-    // Where it is missing, the scheduler decides.
-    let _ = taskset.args(["--cpu-list", "--pid", &processor.to_string()]).arg(id).output();
-}
-
-/// How often the scheduler took the processor from the calling thread, as Linux counts it; 0 elsewhere.
-fn involuntary_switches() -> u64 {
-    let text = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("nonvoluntary_ctxt_switches:"));
-    line.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
 }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! test --Server::start(Kind)--> sh (waits for its standard input to close) --> redis-server | valkey-server
-//!   |                                                                            unix socket in a temporary folder
+//!   |                                                                            unix socket in a temporary folder,
+//!   |                                                                            a port of the loopback on request
 //!   +--Connection: pipelined commands out, replies in, as bytes ------------------+
 //! ```
 //! Where a server is looked for: the environment variable of its [`Kind`], the search path, and the folder
@@ -17,9 +18,11 @@ use std::env;
 use std::fmt;
 use std::fs;
 use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -148,6 +151,8 @@ pub struct Server {
     kind: Kind,
     keeper: Child,
     folder: PathBuf,
+    /// Where it listens besides its socket, once it was asked to.
+    port: OnceLock<u16>,
 }
 
 impl Server {
@@ -188,7 +193,7 @@ impl Server {
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()?;
-        let server = Self { kind, keeper, folder };
+        let server = Self { kind, keeper, folder, port: OnceLock::new() };
         let start = Instant::now();
         while UnixStream::connect(server.socket()).is_err() {
             if start.elapsed() > PATIENCE {
@@ -220,7 +225,34 @@ impl Server {
     pub fn connect(&self) -> Connection {
         let stream = UnixStream::connect(self.socket()).expect("a running server listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a timeout");
-        Connection { stream, received: Vec::new(), at: 0 }
+        Connection { stream: Box::new(stream), received: Vec::new(), at: 0 }
+    }
+
+    /// Connects to it over TCP on the loopback, as most clients do.
+    ///
+    /// # Panics
+    /// No port is free for it, or it does not listen any more.
+    #[must_use]
+    pub fn connect_loopback(&self) -> Connection {
+        let port = *self.port.get_or_init(|| self.open_port());
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("a running server listens");
+        stream.set_nodelay(true).expect("a socket takes the option");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a timeout");
+        Connection { stream: Box::new(stream), received: Vec::new(), at: 0 }
+    }
+
+    /// Lets the server listen on a port that was free just now; another program may be quicker.
+    fn open_port(&self) -> u16 {
+        let mut connection = self.connect();
+        for _ in 0..20 {
+            let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|one| one.local_addr());
+            let port = free.expect("the loopback has a free port").port();
+            let reply = connection.ask(&["CONFIG", "SET", "port", &port.to_string()]);
+            if reply == Reply::Simple(b"OK".to_vec()) {
+                return port;
+            }
+        }
+        panic!("{} found no port", self.kind);
     }
 }
 
@@ -232,10 +264,15 @@ impl Drop for Server {
     }
 }
 
+/// What a connection goes over.
+trait Stream: Read + Write + fmt::Debug + Send + Sync {}
+
+impl<S: Read + Write + fmt::Debug + Send + Sync> Stream for S {}
+
 /// A blocking connection.
 #[derive(Debug)]
 pub struct Connection {
-    stream: UnixStream,
+    stream: Box<dyn Stream>,
     received: Vec<u8>,
     /// Up to here the replies have been handed out.
     at: usize,
@@ -307,6 +344,8 @@ mod tests {
             assert_eq!(replies[1], b"$4\r\na\r\nb\r\n");
             assert!(replies[2].starts_with(b"-ERR unknown command"));
             assert_eq!(connection.ask(&["INCR", "n"]), Reply::Integer(1));
+            let mut two = [server.connect_loopback(), server.connect_loopback()];
+            assert_eq!(two.each_mut().map(|one| one.ask(&["INCR", "n"])), [2, 3].map(Reply::Integer));
             drop(server);
             assert!(UnixStream::connect(&socket).is_err());
             assert!(!socket.exists());
