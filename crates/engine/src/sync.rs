@@ -11,7 +11,7 @@
 #[cfg(not(shuttle))]
 pub(crate) use event_listener::{Event, EventListener, Listener};
 #[cfg(not(shuttle))]
-pub(crate) use parking_lot::{Mutex, RwLockWriteGuard};
+pub(crate) use parking_lot::{Mutex, RwLockReadGuard, RwLockWriteGuard};
 #[cfg(not(shuttle))]
 pub(crate) use std::thread_local;
 
@@ -19,7 +19,9 @@ pub(crate) use std::thread_local;
 pub(crate) use self::spinning::RwLock;
 
 #[cfg(shuttle)]
-pub(crate) use self::model::{Event, EventListener, Listener, Mutex, RwLock, RwLockWriteGuard};
+pub(crate) use self::model::{
+    Event, EventListener, Listener, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
 #[cfg(shuttle)]
 pub(crate) use shuttle::thread_local;
 
@@ -107,9 +109,8 @@ mod model {
     use std::task::{Context, Poll};
     use std::time::Duration;
 
-    use shuttle::sync::RwLockReadGuard;
-    pub(crate) use shuttle::sync::RwLockWriteGuard;
     use shuttle::sync::{Arc, Condvar, MutexGuard};
+    pub(crate) use shuttle::sync::{RwLockReadGuard, RwLockWriteGuard};
 
     #[derive(Debug, Default)]
     pub(crate) struct Mutex<T>(shuttle::sync::Mutex<T>);

@@ -9,7 +9,7 @@ use crate::error::OpError;
 use crate::keyspace::blob::{Blob, Idle, ValueRef};
 use crate::keyspace::meta::CacheMeta;
 use crate::keyspace::write::Announce;
-use crate::local::Inside;
+use crate::local::{self, Inside};
 use crate::stats::{Counter, Operation};
 use crate::value::{Taken, Value, integer_text};
 
@@ -41,28 +41,32 @@ impl Engine {
         let core = &*self.core;
         let _measured = core.measure(Operation::Read);
         let hash = core.hash(key);
-        core.check_declared(self.db, key)?;
-        let seen = core.read(core.shard_of(hash), |state| {
-            let found = state.find(core.physical(self.db), hash, key).filter(|&blob| core.is_live(blob));
-            let Some(blob) = found else {
-                core.counters.add(Counter::Misses, 1);
-                return Ok(None);
-            };
-            core.touch(state, blob);
-            core.counters.add(Counter::Hits, 1);
-            match blob.value() {
-                ValueRef::Bytes(bytes) => Ok(Some(Value::copy(bytes))),
-                other => Err(Taken::from(other)),
-            }
-        })?;
-        match seen {
-            Ok(None) => {
-                core.tell_of_miss(self.db, key);
-                Ok(None)
-            }
-            Ok(value) => Ok(value),
-            Err(taken) => self.finish(key, taken).map(Some),
+        if local::in_section() {
+            return self.get_held(key);
         }
+        let state = core.lock_shared(hash)?;
+        let found = state.find(core.physical(self.db), hash, key).filter(|&blob| core.is_live(blob));
+        let Some(blob) = found else {
+            core.counters.add(Counter::Misses, 1);
+            drop(state);
+            core.tell_of_miss(self.db, key);
+            return Ok(None);
+        };
+        core.touch(&state, blob);
+        core.counters.add(Counter::Hits, 1);
+        if let ValueRef::Bytes(bytes) = blob.value() {
+            return Ok(Some(Value::copy(bytes)));
+        }
+        let taken = Taken::from(blob.value());
+        drop(state);
+        self.finish(key, taken).map(Some)
+    }
+
+    /// The same inside a transaction.
+    #[cold]
+    fn get_held(&self, key: &[u8]) -> Result<Option<Value>, OpError> {
+        let taken = self.core.with_entry(self.db, key, |blob| Taken::from(blob.value()))?;
+        taken.map(|taken| self.finish(key, taken)).transpose()
     }
 
     /// Makes a value of what could not be finished under the lock.

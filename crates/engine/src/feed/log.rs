@@ -27,10 +27,13 @@ pub(crate) enum Entry {
     Notice(Told),
 }
 
-/// The changes of one set of locks, or of one transaction.
+/// The changes of one set of locks, or of one transaction. While nobody listens it is an empty pointer (I1).
 #[derive(Debug)]
-pub(crate) struct Changelog {
-    recording: bool,
+pub(crate) struct Changelog(Option<Box<Pages>>);
+
+/// What is recorded.
+#[derive(Debug, Default)]
+struct Pages {
     muted: Cell<bool>,
     name: Cell<Option<Event>>,
     /// How many of the next deltas tell of fields whose time was over.
@@ -45,87 +48,82 @@ pub(crate) struct Changelog {
 impl Changelog {
     #[inline]
     pub(crate) fn new(recording: bool) -> Self {
-        Self {
-            recording,
-            muted: Cell::new(false),
-            name: Cell::new(None),
-            expired: Cell::new(0),
-            noted: Cell::new(None),
-            entries: RefCell::default(),
-            told: RefCell::default(),
-        }
+        Self(recording.then(Box::default))
     }
 
     #[inline]
     pub(crate) fn is_recording(&self) -> bool {
-        self.recording
+        self.0.is_some()
     }
 
     /// Begins another operation in the same transaction.
     pub(crate) fn operation(&self) {
-        self.muted.set(false);
-        self.name.set(None);
-        self.noted.set(None);
-        self.expired.set(0);
-        self.told.borrow_mut().clear();
+        let Some(pages) = &self.0 else { return };
+        pages.muted.set(false);
+        pages.name.set(None);
+        pages.noted.set(None);
+        pages.expired.set(0);
+        pages.told.borrow_mut().clear();
     }
 
     /// Gives what comes from here on this name, in place of the one that its deltas have; an entry that goes keeps its own.
     #[inline]
     pub(crate) fn name(&self, event: Event) {
-        self.name.set(Some(event));
+        if let Some(pages) = &self.0 {
+            pages.name.set(Some(event));
+        }
     }
 
     /// The name that was given, if one was.
     pub(crate) fn named(&self) -> Option<Event> {
-        self.name.get()
+        self.0.as_ref()?.name.get()
     }
 
     /// Lets changes be told as keyspace events no more, or again.
     #[inline]
     pub(crate) fn mute(&self, on: bool) {
-        self.muted.set(on);
+        if let Some(pages) = &self.0 {
+            pages.muted.set(on);
+        }
     }
 
     /// The next delta tells of a field whose time was over.
     pub(crate) fn expire_one(&self) {
-        self.expired.set(self.expired.get() + 1);
+        if let Some(pages) = &self.0 {
+            pages.expired.set(pages.expired.get() + 1);
+        }
     }
 
     pub(crate) fn take_expired(&self) -> usize {
-        self.expired.take()
+        self.0.as_ref().map_or(0, |pages| pages.expired.take())
     }
 
     /// Asks for an event of the key under change, whether anything else is told of it or not.
     pub(crate) fn note(&self, event: Event) {
-        if self.recording {
-            self.noted.set(Some(event));
+        if let Some(pages) = &self.0 {
+            pages.noted.set(Some(event));
         }
     }
 
     pub(crate) fn take_note(&self) -> Option<Event> {
-        self.noted.take()
+        self.0.as_ref()?.noted.take()
     }
 
     /// Takes over what another one was told of the change under way, its entries apart.
     pub(crate) fn adopt(&self, other: &Self) {
-        self.name.set(other.name.take().or(self.name.get()));
-        self.expired.set(self.expired.get() + other.expired.take());
-        if let Some(event) = other.noted.take() {
-            self.note(event);
-        }
+        let (Some(own), Some(other)) = (&self.0, &other.0) else { return };
+        own.name.set(other.name.take().or(own.name.get()));
+        own.expired.set(own.expired.get() + other.expired.take());
+        own.noted.set(other.noted.take().or(own.noted.get()));
     }
 
     pub(crate) fn take(&self) -> Vec<Entry> {
         self.operation();
-        self.entries.take()
+        self.0.as_ref().map_or_else(Vec::new, |pages| pages.entries.take())
     }
 
     pub(crate) fn change(&self, database: u16, key: &[u8], value_type: Option<ValueType>, delta: Delta) {
-        let event = match self.name.get() {
-            Some(event) => event,
-            None => event::of_delta(&delta),
-        };
+        let event = self.named().unwrap_or_else(|| event::of_delta(&delta));
         self.change_as(event, database, key, value_type, delta);
     }
 
@@ -137,18 +135,18 @@ impl Changelog {
         value_type: Option<ValueType>,
         delta: Delta,
     ) {
-        if self.recording {
-            let again = event::is_inside(&delta) && self.was_told(database, key, event);
+        if let Some(pages) = &self.0 {
+            let again = event::is_inside(&delta) && pages.was_told(database, key, event);
             let value_type = value_type.or_else(|| event::type_of(&delta));
-            self.push(Change::new(database, key.into(), value_type, event, delta), !again);
+            pages.push(Change::new(database, key.into(), value_type, event, delta), !again);
         }
     }
 
     /// The key holds a typed value now that has no bytes yet.
     pub(crate) fn object(&self, database: u16, key: &[u8], object: Object, deadline: Option<UnixMillis>) {
-        if self.recording {
-            let event = self.name.get().unwrap_or(event::SET);
-            self.push(Change::of_object(database, key.into(), event, object, deadline), true);
+        if let Some(pages) = &self.0 {
+            let event = pages.name.get().unwrap_or(event::SET);
+            pages.push(Change::of_object(database, key.into(), event, object, deadline), true);
         }
     }
 
@@ -159,16 +157,18 @@ impl Changelog {
 
     /// A keyspace event without a change of its own; a muted log takes it, for it is asked for by name.
     pub(crate) fn notice(&self, database: u16, key: &[u8], event: Event) {
-        if self.recording {
-            if self.was_told(database, key, event) && event.class != event::Class::Generic {
+        if let Some(pages) = &self.0 {
+            if pages.was_told(database, key, event) && event.class != event::Class::Generic {
                 return;
             }
             let told = Told { database, key: key.into(), event };
-            self.told.borrow_mut().push(self.entries.borrow().len());
-            self.entries.borrow_mut().push(Entry::Notice(told));
+            pages.told.borrow_mut().push(pages.entries.borrow().len());
+            pages.entries.borrow_mut().push(Entry::Notice(told));
         }
     }
+}
 
+impl Pages {
     fn push(&self, change: Change, told: bool) {
         let told = told && !self.muted.get();
         let mut entries = self.entries.borrow_mut();

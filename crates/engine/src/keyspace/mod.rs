@@ -61,7 +61,7 @@ use crate::pubsub::PubSub;
 use crate::random::{Random, mix};
 use crate::removal::{Bag, Removal, RemovalCause};
 use crate::stats::{Counter, Counters, Operation};
-use crate::sync::{Mutex, RwLock, RwLockWriteGuard};
+use crate::sync::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Why a write could not go on.
 #[derive(Debug)]
@@ -336,8 +336,27 @@ impl Core {
         f: impl FnOnce(BlobRef<'_>) -> R,
     ) -> Result<Option<R>, OpError> {
         let _measured = self.measure(Operation::Read);
-        self.check_declared(db, key)?;
-        let seen = self.read(self.shard_of(hash), |state| match state.find(self.physical(db), hash, key) {
+        let seen = if local::in_section() {
+            self.check_declared(db, key)?;
+            self.read_held(&[self.shard_of(hash)], |states| self.see(states[0], (db, hash, key), f))?
+        } else {
+            let state = self.lock_shared(hash)?;
+            self.see(&state, (db, hash, key), f)
+        };
+        if seen.is_none() {
+            self.tell_of_miss(db, key);
+        }
+        Ok(seen)
+    }
+
+    #[inline(always)]
+    fn see<R>(
+        &self,
+        state: &ShardState,
+        (db, hash, key): (u16, KeyHash, &[u8]),
+        f: impl FnOnce(BlobRef<'_>) -> R,
+    ) -> Option<R> {
+        match state.find(self.physical(db), hash, key) {
             Some(blob) if self.is_live(blob) => {
                 self.touch(state, blob);
                 self.counters.add(Counter::Hits, 1);
@@ -347,11 +366,15 @@ impl Core {
                 self.counters.add(Counter::Misses, 1);
                 None
             }
-        });
-        if matches!(seen, Ok(None)) {
-            self.tell_of_miss(db, key);
         }
-        seen
+    }
+
+    /// The read lock of a key's shard, for the shortest ways; never inside of a section.
+    #[inline]
+    pub(crate) fn lock_shared(&self, hash: KeyHash) -> Result<RwLockReadGuard<'_, ShardState>, OpError> {
+        debug_assert!(!local::in_section(), "I4: a section holds its states already");
+        let state = self.shards[self.shard_of(hash)].state.read();
+        if state.changing { Err(OpError::Poisoned) } else { Ok(state) }
     }
 
     /// The same without a trace: no access mark, no count.
@@ -382,8 +405,11 @@ impl Core {
     ) -> Result<R, OpError> {
         let hash = self.hash(key);
         let shard = self.shard_of(hash);
-        self.check_declared(db, key)?;
-        self.write_in(shard, db, |write| change(write, hash))
+        if local::in_section() {
+            self.check_declared(db, key)?;
+            return self.write_held(&[shard], db, |writes| change(&mut writes[0], hash));
+        }
+        self.write_outside(shard, db, |write| change(write, hash))
     }
 
     /// The same for a shard that is known.
@@ -393,10 +419,20 @@ impl Core {
         db: u16,
         mut change: impl FnMut(&mut ShardWrite<'_>) -> Result<R, Refusal>,
     ) -> Result<R, OpError> {
-        let _measured = self.measure(Operation::Write);
         if local::in_section() {
             return self.write_held(&[shard], db, |writes| change(&mut writes[0]));
         }
+        self.write_outside(shard, db, change)
+    }
+
+    #[inline]
+    fn write_outside<R>(
+        &self,
+        shard: usize,
+        db: u16,
+        mut change: impl FnMut(&mut ShardWrite<'_>) -> Result<R, Refusal>,
+    ) -> Result<R, OpError> {
+        let _measured = self.measure(Operation::Write);
         loop {
             let mut bag = Bag::default();
             let outcome = self.write_shard(shard, db, &mut bag, &mut change);
