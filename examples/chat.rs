@@ -304,6 +304,17 @@ mod tests {
     }
 
     #[test]
+    fn a_message_whose_notice_was_pushed_out_by_others_is_heard_all_the_same() {
+        let (_clock, room) = world(OPTIONS);
+        let mut slow = room.join("slow").unwrap();
+        room.say("ann", "hello").unwrap();
+        for _ in 0..OPTIONS.waiting_max {
+            drop(room.join("bob").unwrap());
+        }
+        assert_eq!(all(&mut slow)[0], said(1, "ann", "hello"));
+    }
+
+    #[test]
     fn a_speaker_killed_between_the_steps_is_heard_with_the_next_message() {
         let (_clock, room) = world(OPTIONS);
         let mut ann = room.join("ann").unwrap();

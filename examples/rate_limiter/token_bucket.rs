@@ -46,7 +46,8 @@ impl TokenBucket {
             return Err(OpError::InvalidArgument("more tokens than the bucket ever holds"));
         }
         let now = tx.now();
-        let full_at = tx.typed::<u64>().get_with(key, |at| UnixMillis(*at))?.unwrap_or(now).max(now);
+        // A bucket that is full has no key.
+        let full_at = tx.typed::<u64>().get_with(key, |at| UnixMillis(*at))?.unwrap_or(now);
         let full_after = full_at.saturating_add(self.refill.saturating_mul(tokens));
         let latest = now.saturating_add(self.refill.saturating_mul(self.capacity));
         if full_after > latest {

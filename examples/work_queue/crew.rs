@@ -107,3 +107,55 @@ impl Crew {
         Ok(count)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{TTL, world};
+
+    /// What may happen between the look at a hand and the transaction that empties it: `keys_of` runs just there.
+    fn reclaim_while(happens: impl Fn(&Crew)) -> (Result<usize, OpError>, Vec<u32>) {
+        let (clock, engine) = world();
+        let crew = Crew::new(&engine, "q", TTL);
+        crew.beat("ann").unwrap();
+        engine.transaction([crew.hand("ann")], |tx| crew.give(tx, "ann", &7_u32)).unwrap();
+        clock.advance(TTL);
+        let keys_of = |_: &[u32]| {
+            happens(&crew);
+            vec!["back".to_owned()]
+        };
+        let count = crew.reclaim(keys_of, |tx, job| tx.list::<u32>("back").push_back(job).map(drop));
+        (count, engine.list::<u32>("back").range(0, -1).unwrap())
+    }
+
+    #[test]
+    fn the_jobs_of_a_dead_worker_come_back() {
+        assert_eq!(reclaim_while(|_| ()), (Ok(1), vec![7]));
+    }
+
+    #[test]
+    fn a_worker_that_wakes_at_the_last_moment_keeps_its_job() {
+        assert_eq!(reclaim_while(|crew| crew.beat("ann").unwrap()), (Ok(0), vec![]));
+    }
+
+    #[test]
+    fn a_job_that_is_finished_at_the_last_moment_does_not_come_back() {
+        let finish = |crew: &Crew| {
+            let finished = crew.engine.transaction([crew.hand("ann")], |tx| crew.finish(tx, "ann", &7_u32));
+            assert_eq!(finished, Ok(true));
+        };
+        assert_eq!(reclaim_while(finish), (Ok(0), vec![]));
+    }
+
+    #[test]
+    fn two_that_reclaim_at_once_put_a_job_back_once() {
+        let reclaim = |crew: &Crew| {
+            let count = crew.reclaim(
+                |_: &[u32]| vec!["back".to_owned()],
+                |tx, job: u32| tx.list::<u32>("back").push_back(job).map(drop),
+            );
+            assert_eq!(count, Ok(1));
+        };
+        assert_eq!(reclaim_while(reclaim), (Ok(0), vec![7]));
+    }
+}

@@ -167,6 +167,17 @@ mod tests {
     }
 
     #[test]
+    fn a_sleeping_worker_wakes_at_the_due_time_without_being_told() {
+        let engine = Engine::new();
+        let queue = DelayedQueue::<u32>::new(&engine, "q", Duration::from_secs(900));
+        queue.push_after(Duration::from_millis(30), &1).unwrap();
+        let start = engine.now();
+        assert_eq!(queue.take("ann", Duration::from_secs(60)), Ok(Some(1)));
+        let slept = engine.now().saturating_since(start);
+        assert!(slept < Duration::from_secs(50), "it slept for {slept:?}");
+    }
+
+    #[test]
     fn a_worker_killed_with_a_due_job_does_not_take_it_along() {
         let (clock, engine) = world();
         let queue = DelayedQueue::<u32>::new(&engine, "q", TTL);

@@ -105,6 +105,7 @@ impl PriorityQueue {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
     use std::thread;
 
     use super::*;
@@ -147,6 +148,31 @@ mod tests {
         assert_eq!(queue.reclaim(), Ok(1));
         let order: Vec<_> = (0..4).map(|_| queue.take("bob", TTL).unwrap().unwrap().what).collect();
         assert_eq!(order, ["urgent", "first", "second", "third"]);
+    }
+
+    #[test]
+    fn several_jobs_that_come_back_at_once_wake_several_workers() {
+        let (clock, engine) = world();
+        let queue = PriorityQueue::new(&engine, "q", TTL);
+        queue.push(1, "first").unwrap();
+        queue.push(1, "second").unwrap();
+        // Killed with two jobs in hand.
+        assert!(queue.take("killed", Duration::ZERO).unwrap().is_some());
+        assert!(queue.take("killed", Duration::ZERO).unwrap().is_some());
+        clock.advance(TTL);
+        let (took, has_taken) = mpsc::channel();
+        for worker in ["ann", "bob"] {
+            let (queue, took) = (queue.clone(), took.clone());
+            // Each takes one job and keeps it.
+            thread::spawn(move || took.send(queue.take(worker, 3 * TTL).unwrap().unwrap().what));
+        }
+        // Both sleep by then; the bell rings once for both jobs, and who wakes first rings for the other.
+        thread::sleep(Duration::from_millis(30));
+        assert_eq!(queue.reclaim(), Ok(2));
+        let mut jobs =
+            [(); 2].map(|()| has_taken.recv_timeout(Duration::from_secs(30)).expect("both are woken"));
+        jobs.sort_unstable();
+        assert_eq!(jobs, ["first", "second"]);
     }
 
     #[test]
