@@ -20,7 +20,7 @@ use larder::Engine;
 use crate::expiring::{Lock, LockError};
 use crate::fenced::Ledger;
 
-const TTL: Duration = Duration::from_millis(400);
+const TTL: Duration = Duration::from_millis(500);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let engine = Engine::new();
@@ -29,12 +29,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let ann = lock.try_acquire()?.ok_or("the lock is new")?;
     println!("Ann has the lock with token {} for {TTL:?}.", ann.token());
-    for step in 1..=4 {
-        thread::sleep(TTL / 4);
+    for step in 1..=8 {
+        thread::sleep(TTL / 8);
         ann.renew()?;
         ledger.write(ann.token(), &format!("Ann, step {step}"))?;
     }
-    println!("She renewed it after each of 4 steps and has it still, after {TTL:?} of work.");
+    println!("She renewed it after each of 8 steps and has it still, after {TTL:?} of work.");
 
     println!("Now she stalls. Bob waits for the lock.");
     let bob = lock.acquire(Duration::from_secs(1))?.ok_or("Ann's time is over by then")?;
