@@ -9,8 +9,12 @@
 //! command runs with no more shards than its row's key specs and flags call for, and never with fewer than it touches. T3: EXEC
 //! in any of its outcomes, DISCARD and RESET end the queue and the watches.
 //!
-//! Costs: a copy of the words a queued command. Not done: refusing to queue when memory is short. A write for which there is no
-//! room is refused when it runs, and the others are not.
+//! Costs: a copy of the words a queued command. Messages that EXEC publishes go out after its reply, as in Valkey;
+//! 7.0 puts those to the session itself in the midst of the reply. So who subscribes behind a PUBLISH of the same EXEC gets its
+//! message too, and who unsubscribes behind it does not.
+//!
+//! Not done: refusing to queue when memory is short. A write for which there is no room is refused when it runs, and the
+//! others are not.
 
 use std::collections::BTreeSet;
 

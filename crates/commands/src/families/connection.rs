@@ -2,6 +2,7 @@
 
 use crate::args::Args;
 use crate::error::CommandError;
+use crate::execute::Place;
 use crate::families::keys::help;
 use crate::reply::Protocol;
 use crate::session::Session;
@@ -136,7 +137,11 @@ fn client_setname(ctx: &mut Context<'_>) -> Result<(), CommandError> {
 
 fn client_info(ctx: &mut Context<'_>) -> Result<(), CommandError> {
     let session = &*ctx.session;
-    let told = [("P", session.subscriptions() > 0), ("x", session.is_queueing()), ("e", session.no_evict)];
+    let told = [
+        ("P", session.subscriptions() > 0),
+        ("x", session.is_queueing() || ctx.place == Place::Exec),
+        ("e", session.no_evict),
+    ];
     let flags: String = told.iter().filter(|(_, is_so)| *is_so).map(|(flag, _)| *flag).collect();
     let flags = if flags.is_empty() { "N" } else { &flags };
     let text = format!(

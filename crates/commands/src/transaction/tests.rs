@@ -262,6 +262,16 @@ fn what_looks_at_the_whole_engine_runs_inside() {
 }
 
 #[test]
+fn client_info_tells_of_transactions() {
+    let mut stage = Stage::new();
+    let flags =
+        |text: String| text.split("flags=").nth(1).and_then(|rest| rest.split(' ').next().map(str::to_owned));
+    assert_eq!(flags(stage.ann("CLIENT INFO")).as_deref(), Some("N"));
+    assert_eq!(flags(stage.all(&["MULTI", "CLIENT INFO", "EXEC"])).as_deref(), Some("x"));
+    assert_eq!(flags(stage.ann("CLIENT INFO")).as_deref(), Some("N"));
+}
+
+#[test]
 fn what_no_transaction_may_have_is_refused() {
     let mut stage = Stage::new();
     let ping = table::lookup(b"PING").expect("a row");
