@@ -383,7 +383,8 @@ impl<'p> Pipeline<'p> {
             while let Some(next) = order.next_if(|(_, (own, ..))| *own == shard) {
                 together.push(next);
             }
-            let mut keys: Vec<_> = together.iter().map(|(_, (_, key, _))| (engine.db, key.clone())).collect();
+            let own = together.iter_mut().map(|(_, (_, key, _))| (engine.db, std::mem::take(key)));
+            let mut keys: Vec<(u16, Box<[u8]>)> = own.collect();
             keys.sort_unstable();
             keys.dedup();
             engine.in_section((vec![shard], Declared::Keys(keys), false), &[], |tx| {

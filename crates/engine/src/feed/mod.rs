@@ -147,6 +147,8 @@ impl Feed {
         let flags = self.flags();
         let mut inner = self.inner.lock();
         let batch = inner.sequence + 1;
+        // Whoever is not concerned costs no delivery.
+        let mut waits = false;
         for entry in entries {
             match entry {
                 Entry::Change { mut change, told } => {
@@ -155,7 +157,7 @@ impl Feed {
                     if told && flags.admit(change.class) {
                         inner.told.push_back(Told::of(&change));
                     }
-                    inner.hand_out(change);
+                    waits |= inner.hand_out(change);
                 }
                 Entry::Notice(told) => {
                     if flags.admit(told.event.class) {
@@ -164,7 +166,7 @@ impl Feed {
                 }
             }
         }
-        let waits = !inner.listeners.is_empty() || !inner.told.is_empty();
+        waits |= !inner.told.is_empty();
         drop(inner);
         if waits {
             self.outstanding.store(true, Ordering::Release);
@@ -210,17 +212,22 @@ impl Drop for Again<'_> {
 }
 
 impl Inner {
-    fn hand_out(&mut self, change: Change) {
-        if self.listeners.is_empty() && !self.keeps_effects {
-            return;
+    /// Gives a change to those whose filter admits it; whether there is anyone.
+    fn hand_out(&mut self, change: Change) -> bool {
+        let first = self.listeners.iter().position(|listener| listener.filter.admits(&change));
+        if first.is_none() && !self.keeps_effects {
+            return false;
         }
         let change = Arc::new(change);
-        for listener in self.listeners.iter().filter(|listener| listener.filter.admits(&change)) {
-            listener.queue.push(&change);
+        if let Some(first) = first {
+            self.listeners[first].queue.push(&change);
+            let others = self.listeners.iter().skip(first + 1);
+            others.filter(|listener| listener.filter.admits(&change)).for_each(|one| one.queue.push(&change));
         }
         if self.keeps_effects {
             self.effects.push(change);
         }
+        first.is_some()
     }
 }
 

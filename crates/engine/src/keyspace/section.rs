@@ -228,12 +228,13 @@ impl<'e> Section<'e> {
         core.grave_slice();
     }
 
-    /// The places of these shards among those of the section.
+    /// The place of this shard among those of the section.
+    fn place(&self, shard: usize) -> Result<usize, OpError> {
+        self.shards.binary_search(&shard).map_err(|_| OpError::NeedsExclusive)
+    }
+
     fn places(&self, shards: &[usize]) -> Result<Vec<usize>, OpError> {
-        shards
-            .iter()
-            .map(|shard| self.shards.binary_search(shard).map_err(|_| OpError::NeedsExclusive))
-            .collect()
+        shards.iter().map(|&shard| self.place(shard)).collect()
     }
 
     /// Refuses another engine's call: its shards are not the ones that are locked here.
@@ -245,6 +246,9 @@ impl<'e> Section<'e> {
     }
 
     fn read<R>(&self, shards: &[usize], f: impl FnOnce(&[&ShardState]) -> R) -> Result<R, OpError> {
+        if let [shard] = *shards {
+            return Ok(f(&[&*self.states[self.place(shard)?]]));
+        }
         let places = self.places(shards)?;
         let states: Vec<&ShardState> = places.into_iter().map(|at| &*self.states[at]).collect();
         Ok(f(&states))
@@ -258,17 +262,28 @@ impl<'e> Section<'e> {
     ) -> Result<R, Refusal> {
         let Self { core, shards, states, bags, log, feed, declared, now_ms, .. } = self;
         feed.operation();
-        let chosen = |at: &usize| places.binary_search(at).is_ok();
-        let mut writes = Vec::with_capacity(places.len());
-        for (at, (state, bag)) in states.iter_mut().zip(bags).enumerate().filter(|(at, _)| chosen(at)) {
-            state.changing = true;
-            let mut write = ShardWrite::new(core, state, shards[at], db, bag, (Some(&*log), &*feed));
+        let outcome = if let [at] = *places {
+            // Nearly every operation: it asks the allocator for nothing.
+            states[at].changing = true;
+            let logs = (Some(&*log), &*feed);
+            let mut write = ShardWrite::new(core, &mut states[at], shards[at], db, &mut bags[at], logs);
             (write.now_ms, write.declared) = (Some(*now_ms), Some(&*declared));
-            writes.push(write);
-        }
-        let outcome = change(&mut writes);
-        writes.iter_mut().for_each(ShardWrite::settle);
-        drop(writes);
+            let outcome = change(std::slice::from_mut(&mut write));
+            write.settle();
+            outcome
+        } else {
+            let chosen = |at: &usize| places.binary_search(at).is_ok();
+            let mut writes = Vec::with_capacity(places.len());
+            for (at, (state, bag)) in states.iter_mut().zip(bags).enumerate().filter(|(at, _)| chosen(at)) {
+                state.changing = true;
+                let mut write = ShardWrite::new(core, state, shards[at], db, bag, (Some(&*log), &*feed));
+                (write.now_ms, write.declared) = (Some(*now_ms), Some(&*declared));
+                writes.push(write);
+            }
+            let outcome = change(&mut writes);
+            writes.iter_mut().for_each(ShardWrite::settle);
+            outcome
+        };
         places.iter().for_each(|&at| states[at].changing = false);
         outcome
     }
@@ -353,10 +368,17 @@ impl Core {
     ) -> Result<R, OpError> {
         let done = held::with(|section| {
             section.check(self);
-            let places = section.places(shards)?;
+            let (one, many);
+            let places: &[usize] = if let [shard] = *shards {
+                one = [section.place(shard)?];
+                &one
+            } else {
+                many = section.places(shards)?;
+                &many
+            };
             let db = self.physical(db);
             loop {
-                match section.write(&places, db, &mut change) {
+                match section.write(places, db, &mut change) {
                     Ok(done) => return Ok(done),
                     Err(Refusal::Op(error)) => return Err(error),
                     Err(Refusal::NoRoom { progress: true, .. }) => {}
@@ -428,7 +450,8 @@ impl ShardWrite<'_> {
                 let mut scratch = Vec::new();
                 let copy = Blob::new(redraft(blob, key, &mut scratch));
                 self.core.freshness.retain_tags(copy.get().meta().map_or(0, super::meta::CacheMeta::tags));
-                let pins = self.state.pins.get(&(db, key.into())).copied().unwrap_or(0);
+                let pins = if blob.pinned() { self.state.pins.get(&(db, key.into())).copied() } else { None };
+                let pins = pins.unwrap_or(0);
                 Entry::Present { blob: copy, pins }
             }
         };
