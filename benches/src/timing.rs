@@ -336,7 +336,7 @@ mod tests {
         let (end, ended) = std::sync::mpsc::channel::<()>();
         let thread = std::thread::spawn(move || {
             tell.send(Task::current()).expect("the test listens");
-            drop(ended.recv());
+            ended.recv().expect_err("it is told to end");
         });
         let task = told.recv().expect("the thread tells");
         while !task.is_asleep() {

@@ -87,16 +87,15 @@ fn main() {
     if !report.options.json {
         println!("{}\n", machine.line());
     }
-    let parts: [(Part, fn(&mut Report)); 5] = [
-        (Part::Transactions, Report::transactions),
-        (Part::Pipelines, Report::pipelines),
-        (Part::Handover, Report::handover),
-        (Part::Publish, Report::publish),
-        (Part::Feed, Report::feed),
-    ];
-    for (part, run) in parts {
+    for &part in Part::value_variants() {
         if report.options.only.is_empty() || report.options.only.contains(&part) {
-            run(&mut report);
+            match part {
+                Part::Transactions => report.transactions(),
+                Part::Pipelines => report.pipelines(),
+                Part::Handover => report.handover(),
+                Part::Publish => report.publish(),
+                Part::Feed => report.feed(),
+            }
         }
     }
     if report.options.json {

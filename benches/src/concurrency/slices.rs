@@ -210,8 +210,10 @@ mod tests {
     fn operations_are_numbered_on_and_counted() {
         let (seen, emptied) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let (count, aside) = (Arc::clone(&seen), Arc::clone(&emptied));
-        let hand = Hand::each(move |i| assert_eq!(count.fetch_add(1, Ordering::Relaxed), i))
-            .with_aside(move || drop(aside.fetch_add(1, Ordering::Relaxed)));
+        let hand =
+            Hand::each(move |i| assert_eq!(count.fetch_add(1, Ordering::Relaxed), i)).with_aside(move || {
+                aside.fetch_add(1, Ordering::Relaxed);
+            });
         let mut variants = [Variant::new("one", 10, vec![hand])];
         let plan = Plan { slice: Duration::from_micros(200), rounds: 3, attempts: 50 };
         let outcomes = measure(&mut variants, &plan);
@@ -226,7 +228,11 @@ mod tests {
 
     #[test]
     fn every_variant_gets_every_round_and_every_hand_works() {
-        let idle = || Hand::each(|i| drop(std::hint::black_box(i)));
+        let idle = || {
+            Hand::each(|i| {
+                std::hint::black_box(i);
+            })
+        };
         let mut variants =
             [Variant::new("two", 100, vec![idle(), idle()]), Variant::new("one", 100, vec![idle()])];
         let outcomes =
