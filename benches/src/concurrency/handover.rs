@@ -36,15 +36,15 @@ const QUEUED_PART: u64 = 8;
 pub struct Times {
     /// Who it is.
     pub name: &'static str,
-    /// From before the push until the popper has the value; turns without disturbance.
+    /// From before the push until the popper has the value, median of the turns without disturbance.
     pub p50_ns: f64,
-    /// One in a hundred takes longer.
+    /// One in a hundred of theirs takes longer.
     pub p99_ns: f64,
     /// The median of all turns.
     pub all_p50_ns: f64,
-    /// The same with the disturbed turns.
+    /// One in a hundred of all takes longer.
     pub all_p99_ns: f64,
-    /// How long the push itself took, median.
+    /// How long the push itself took, median of the turns without disturbance.
     pub push_ns: f64,
     /// Turns without disturbance, and all of them.
     pub quiet: (u64, u64),

@@ -25,6 +25,9 @@ use crate::clock::UnixMillis;
 use crate::error::OpError;
 use crate::keyspace::section::{Declared, Section};
 
+/// Room is made at once for as many keys as a caller's iterator promises, up to this many.
+const KEYS_EXPECTED_MAX: usize = 64;
+
 /// The engine, seen from inside a transaction: every operation of [`Engine`] and of its handles, on the declared keys.
 ///
 /// Time stands still in it. What it does is seen by others when it has ended, and not at all if it is given up.
@@ -236,8 +239,10 @@ impl Engine {
         keys: impl IntoIterator<Item: Into<Key<'k>>>,
     ) -> Result<(Vec<usize>, Declared), OpError> {
         let core = &*self.core;
-        let mut declared = Vec::new();
-        let mut hashes = Vec::new();
+        let keys = keys.into_iter();
+        let expected = keys.size_hint().0.min(KEYS_EXPECTED_MAX);
+        let mut declared = Vec::with_capacity(expected);
+        let mut hashes = Vec::with_capacity(expected);
         for key in keys {
             let key: Key<'_> = key.into();
             let key = key.as_bytes();

@@ -37,6 +37,9 @@ use crate::sync::RwLockWriteGuard;
 /// Rounds over all shards in search of room, before a write inside a section is refused.
 const ROUNDS: usize = 3;
 
+/// More changed keys than these are not expected, whatever was declared.
+const SAVED_EXPECTED_MAX: usize = 64;
+
 static IDS: AtomicU64 = AtomicU64::new(1);
 
 /// What a section may touch.
@@ -91,6 +94,8 @@ pub(crate) struct Log {
     messages: Vec<Message>,
     /// Whether the section can go back.
     saves: bool,
+    /// For how many keys room is made at the first change: nearly always for all of them.
+    expected: usize,
 }
 
 impl Log {
@@ -99,6 +104,9 @@ impl Log {
     }
 
     fn save(&mut self, hash: KeyHash, db: u16, entry: Entry) {
+        if self.saved.capacity() == 0 {
+            self.saved.reserve(self.expected, |saved| saved.hash.0);
+        }
         self.saved.insert_unique(hash.0, Saved { hash, db, entry }, |saved| saved.hash.0);
     }
 }
@@ -137,7 +145,9 @@ impl<'e> Section<'e> {
             return Err(OpError::Poisoned);
         }
         let bags = shards.iter().map(|_| Bag::default()).collect();
-        let log = RefCell::new(Log { saves, ..Log::default() });
+        let expected =
+            if let Declared::Keys(keys) = &declared { keys.len().min(SAVED_EXPECTED_MAX) } else { 0 };
+        let log = RefCell::new(Log { saves, expected, ..Log::default() });
         let id = IDS.fetch_add(1, Ordering::Relaxed);
         let feed = Changelog::new(core.is_recording());
         Ok(Self { core, id, now_ms: core.now_ms(), shards, states, bags, declared, log, feed })
