@@ -56,6 +56,7 @@ mod memory;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod order;
+mod panics;
 mod prefetch;
 mod pubsub;
 mod random;

@@ -404,7 +404,11 @@ impl Engine {
 /// Removes an entry, a negative copy included; one that was dead already does not count.
 fn invalidate_in(write: &mut ShardWrite<'_>, hash: KeyHash, key: &[u8]) -> bool {
     write.detach_flights(key);
-    write.existing(hash, key).is_some() && write.remove(hash, key, RemovalCause::Invalidated)
+    if write.existing(hash, key).is_none() {
+        return false;
+    }
+    write.save(hash, key);
+    write.remove(hash, key, RemovalCause::Invalidated)
 }
 
 /// The number of a tag set that an entry carries.

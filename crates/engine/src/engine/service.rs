@@ -18,6 +18,7 @@ use crate::eviction::Policy;
 use crate::keyspace::Core;
 use crate::keyspace::shard::ShardState;
 use crate::keyspace::upkeep::EXPIRE_STEP;
+use crate::local;
 use crate::memory::{MemoryUsage, Resource};
 use crate::stats::Stats;
 
@@ -411,7 +412,8 @@ impl Drop for Maintenance {
         let (stop, wake) = &*self.signal;
         *stop.lock() = true;
         wake.notify_all();
-        if let Some(thread) = self.thread.take() {
+        // Inside a transaction it may wait for a shard that this thread holds: it ends by itself then.
+        if let Some(thread) = self.thread.take().filter(|_| !local::in_section()) {
             // A panic of the thread (of a listener, that is) has been reported by the panic hook.
             let _ = thread.join();
         }

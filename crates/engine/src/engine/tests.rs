@@ -14,6 +14,7 @@ mod copies;
 mod derived;
 mod doors;
 mod encodings;
+mod ends;
 mod exact;
 mod failures;
 mod growth;

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Engine, check_key};
 use crate::error::OpError;
+use crate::keyspace::Left;
 use crate::keyspace::section::Section;
 
 /// Keys under watch; see [`Engine::watch`]. Dropping it ends the watch.
@@ -112,14 +113,8 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        let db = self.engine.db;
-        for key in &self.keys {
-            // Of a poisoned shard nobody reads the registry any more.
-            let _ = self.engine.core.write(db, key, |write, hash| {
-                write.state().interest.unwatch(hash, db, key, &self.flag);
-                Ok(())
-            });
-        }
+        let (keys, flag) = (std::mem::take(&mut self.keys), Arc::clone(&self.flag));
+        self.engine.core.share().let_go(Left::Watch(self.engine.db, keys, flag));
     }
 }
 

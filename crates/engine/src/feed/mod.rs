@@ -49,6 +49,7 @@ use self::log::{Changelog, Entry};
 use self::queue::Queue;
 use self::spread::Told;
 use crate::effect::Effect;
+use crate::engine::wait;
 use crate::keyspace::Core;
 use crate::local;
 use crate::sync::{Event, Mutex};
@@ -116,6 +117,11 @@ impl Feed {
         self.recording.load(Ordering::Relaxed)
     }
 
+    /// Sees to it that the next delivery looks.
+    pub(crate) fn stir(&self) {
+        self.outstanding.store(true, Ordering::Release);
+    }
+
     /// Adds or takes out listeners.
     fn change_listeners(&self, change: impl FnOnce(&mut Vec<Arc<Listener>>)) {
         let mut inner = self.inner.lock();
@@ -177,12 +183,14 @@ impl Feed {
     #[cold]
     fn deliver(&self, core: &Core) {
         // Inside a transaction locks are held; whoever ends it delivers.
-        if local::in_section() {
+        // So does whoever serves those who wait, at the end of that.
+        if local::in_section() || wait::is_serving() {
             return;
         }
         while self.outstanding.swap(false, Ordering::AcqRel) {
             // A panic on the way leaves the rest to the next writer.
             let again = Again(&self.outstanding);
+            core.let_go_late();
             let listeners = Arc::clone(&self.inner.lock().listeners);
             for listener in listeners.iter() {
                 if let Means::Reader(event) = &listener.means {

@@ -110,6 +110,7 @@ impl ShardWrite<'_> {
     }
 
     fn apply_inside(&mut self, hash: KeyHash, key: &[u8], delta: &Delta) {
+        self.save(hash, key);
         let (db, model, rules, stamp) =
             (self.db, self.core.settings.model, self.state.rules, self.state.stamps + 1);
         let Some(slot) = self.state.table_mut(db).and_then(|table| table.find_mut(hash, key)) else { return };

@@ -14,6 +14,7 @@
 //! for its w watchers, O(log n) to join and to leave a queue of n. The registry is not counted in the engine's bytes: it
 //! belongs to those who wait.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +23,7 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as Slot;
 
 use super::Core;
+use super::section::Log;
 use super::shard::ShardState;
 use super::write::ShardWrite;
 use crate::engine::Engine;
@@ -231,16 +233,26 @@ impl ShardWrite<'_> {
     pub(super) fn touched_in(&mut self, db: u16, key: &[u8], touch: Touch) {
         self.detach_flights_in(db, key);
         if !self.state.interest.is_empty() {
-            self.tell_interested(db, key, touch);
+            self.tell_interested(db, key, touch, self.log);
+        }
+    }
+
+    /// The same of what came about by expiry or eviction: it stays true if the section around it goes back, unless the section
+    /// will put this very key back.
+    pub(super) fn touched_by_itself(&mut self, db: u16, key: &[u8], touch: Touch) {
+        self.detach_flights_in(db, key);
+        if !self.state.interest.is_empty() {
+            let log = self.log.filter(|_| self.restores(db, key));
+            self.tell_interested(db, key, touch, log);
         }
     }
 
     #[cold]
-    fn tell_interested(&mut self, db: u16, key: &[u8], touch: Touch) {
+    fn tell_interested(&mut self, db: u16, key: &[u8], touch: Touch, log: Option<&RefCell<Log>>) {
         let (hash, db) = (self.core.hash(key), self.core.logical(db));
         let Some(entry) = self.state.interest.find(hash, db, key) else { return };
         let ready = if touch.readies(&entry.queued) { entry.ready() } else { None };
-        if let Some(log) = self.log {
+        if let Some(log) = log {
             let told = &mut log.borrow_mut().told;
             told.flags.extend(entry.watchers.iter().cloned());
             told.ready.extend(ready);

@@ -4,7 +4,7 @@
 //! key --hash--> shard --lock--> table of the database --> blob --> live? --> value out
 //!                                                            `-- past its deadline, invalidated: not there
 //! write: closure over ShardWrite; refused for want of room -> evict here, then elsewhere -> the closure runs again
-//! after the lock: dead entries are announced and dropped (removal.rs)
+//! after the lock: dead entries are announced and dropped (removal.rs, burial.rs)
 //! ```
 //! Invariants: I1: a closure that is refused has changed nothing but what eviction and expiry did. I2: at most one
 //! shard is locked at a time, except by `read_many`, `write_pair`, `write_many` and sections, which lock in ascending order. I3: no
@@ -13,6 +13,7 @@
 
 mod apply;
 pub(crate) mod blob;
+mod burial;
 pub(crate) mod collect;
 mod databases;
 mod evict;
@@ -21,6 +22,7 @@ mod handle;
 mod held;
 pub(crate) mod index;
 pub(crate) mod interest;
+mod left;
 mod limits;
 pub(crate) mod meta;
 mod record;
@@ -41,12 +43,12 @@ use std::collections::BTreeMap;
 use self::blob::BlobRef;
 use self::grave::Grave;
 pub(crate) use self::handle::CoreHandle;
+pub(crate) use self::left::Left;
 use self::meta::Freshness;
 use self::shard::{Shard, ShardState};
 use self::write::ShardWrite;
 use crate::collections::rules::Rules;
 use crate::config::{Settings, TimeSource};
-use crate::engine::wait;
 use crate::error::OpError;
 use crate::eviction::Policy;
 use crate::feed::Feed;
@@ -59,7 +61,7 @@ use crate::memory::{Amounts, Budget, Kind as Bytes, MemoryUsage};
 use crate::order::OrderedIndex;
 use crate::pubsub::PubSub;
 use crate::random::{Random, mix};
-use crate::removal::{Bag, Removal, RemovalCause};
+use crate::removal::{Bag, RemovalCause};
 use crate::stats::{Counter, Counters, Operation};
 use crate::sync::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -117,6 +119,8 @@ pub(crate) struct Core {
     seconds: AtomicU64,
     /// Callers that are blocked.
     pub(crate) waiting: AtomicUsize,
+    /// Watches and waiters that could not leave when they were dropped.
+    left: Mutex<Vec<Left>>,
     fixed_bytes: u64,
 }
 
@@ -170,6 +174,7 @@ impl Core {
             rules: RwLock::new(rules),
             seconds: AtomicU64::new(now_ms / 1_000),
             waiting: AtomicUsize::new(0),
+            left: Mutex::new(Vec::new()),
             fixed_bytes,
             shards,
             settings,
@@ -505,7 +510,7 @@ impl Core {
         loop {
             let mut bags = [Bag::default(), Bag::default()];
             let outcome = self.pair_once(shards, [from.0, to.0], &mut bags, &mut change);
-            bags.into_iter().for_each(|bag| self.bury(bag));
+            self.bury_each(bags);
             if let Some(done) = self.answer(outcome)? {
                 return Ok(done);
             }
@@ -581,7 +586,7 @@ impl Core {
         loop {
             let mut bags: Vec<Bag> = shards.iter().map(|_| Bag::default()).collect();
             let outcome = self.many_once(db, shards, &mut bags, &mut change);
-            bags.into_iter().for_each(|bag| self.bury(bag));
+            self.bury_each(bags);
             if let Some(done) = self.answer(outcome)? {
                 return Ok(done);
             }
@@ -613,29 +618,6 @@ impl Core {
         states.iter_mut().for_each(|state| state.changing = false);
         self.commit(&log);
         outcome
-    }
-
-    /// Announces and drops what left, serves those who waited for what came and tells those who listen, outside every lock.
-    #[inline]
-    pub(crate) fn bury(&self, bag: Bag) {
-        if !bag.is_empty() || bag.is_ready() {
-            self.bury_all(bag);
-        }
-        self.deliver();
-    }
-
-    fn bury_all(&self, mut bag: Bag) {
-        for mut dead in bag.drain() {
-            let blob = dead.blob.get();
-            if let Some(meta) = blob.meta() {
-                self.freshness.release_tags(meta.tags());
-            }
-            if let (Some(cause), Some(listener)) = (dead.cause, &self.settings.listener) {
-                listener(&Removal { key: blob.key(), cause, database: self.logical(dead.database), blob });
-            }
-            self.inter(&mut dead.blob);
-        }
-        wait::serve(bag.take_ready());
     }
 
     // ---- whole engine
@@ -671,7 +653,7 @@ impl Core {
             });
         }
         used[0] += self.fixed_bytes + self.grave.bytes();
-        wait::validate(self);
+        crate::engine::wait::validate(self);
         for (resource, used) in RESOURCES.into_iter().zip(used) {
             assert!(used <= self.budget(resource).granted(), "{resource:?}: used {used} is granted");
         }

@@ -43,12 +43,12 @@ impl ShardWrite<'_> {
 
     /// Records what came about by expiry or eviction: it stays true if the section around it goes back, unless the section
     /// will put this very key back.
-    pub(super) fn record_by_itself(&self, physical: u16, key: &[u8], record: impl FnOnce(&Changelog)) {
+    pub(super) fn record_by_itself(&self, physical: u16, key: &[u8], record: impl FnOnce(&Changelog, u16)) {
         if self.log.is_none() || self.restores(physical, key) {
-            record(self.feed);
+            record(self.feed, self.core.logical(physical));
         } else {
             let log = Changelog::new(self.is_recording());
-            record(&log);
+            record(&log, self.logical_outside(physical));
             self.core.commit(&log);
         }
     }
@@ -64,12 +64,14 @@ impl ShardWrite<'_> {
         if is_negative(blob) {
             return;
         }
-        let (database, value_type) = (self.core.logical(physical), Some(ValueType::of(blob)));
-        let record = |log: &Changelog| log.change_as(event, database, blob.key(), value_type, Delta::Delete);
+        let value_type = Some(ValueType::of(blob));
+        let record = |log: &Changelog, database| {
+            log.change_as(event, database, blob.key(), value_type, Delta::Delete);
+        };
         if by_itself {
             self.record_by_itself(physical, blob.key(), record);
         } else {
-            record(self.feed);
+            record(self.feed, self.core.logical(physical));
         }
     }
 

@@ -14,6 +14,7 @@
 //! Costs: a lock and a place in three lists a shard; a copy of the entry a changed key (O(1) for a large value).
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::HashTable;
@@ -24,12 +25,13 @@ use super::shard::ShardState;
 use super::write::ShardWrite;
 use super::{Core, Refusal, held};
 use crate::engine::store::redraft;
-use crate::engine::wait;
+use crate::engine::wait::{self, Blocked};
 use crate::error::{OpError, shown};
 use crate::feed::log::Changelog;
 use crate::hash::KeyHash;
 use crate::local;
 use crate::memory::Amounts;
+use crate::panics::Panics;
 use crate::pubsub::Kind;
 use crate::removal::{Bag, Dead, RemovalCause};
 use crate::sync::RwLockWriteGuard;
@@ -92,6 +94,8 @@ pub(crate) struct Log {
     pub(super) told: Told,
     /// Messages that were published inside.
     messages: Vec<Message>,
+    /// Waiters that got something inside.
+    deliveries: Vec<Arc<Blocked>>,
     /// Whether the section can go back.
     saves: bool,
     /// For how many keys room is made at the first change: nearly always for all of them.
@@ -101,6 +105,15 @@ pub(crate) struct Log {
 impl Log {
     fn knows(&self, hash: KeyHash, db: u16, key: &[u8]) -> bool {
         self.saved.find(hash.0, |saved| saved.is_of(db, key)).is_some()
+    }
+
+    /// The number under which users knew a database before the section exchanged any.
+    fn before_swaps(&self, logical: u16) -> u16 {
+        self.swaps.iter().rev().fold(logical, |db, &(a, b)| match db {
+            db if db == a => b,
+            db if db == b => a,
+            db => db,
+        })
     }
 
     fn save(&mut self, hash: KeyHash, db: u16, entry: Entry) {
@@ -177,11 +190,6 @@ impl<'e> Section<'e> {
         self.now_ms
     }
 
-    /// Whether a panic interrupted a change: then the shards stay marked, and nothing can be put back.
-    fn is_broken(&self) -> bool {
-        self.states.iter().any(|state| state.changing)
-    }
-
     /// Lets everything stand and be known, and unlocks.
     pub(crate) fn commit(mut self) {
         let mut log = self.log.take();
@@ -193,48 +201,53 @@ impl<'e> Section<'e> {
             }
         }
         let core = self.core;
-        self.unlock();
+        // Code of others may panic in each of these.
+        let mut panics = Panics::default();
+        panics.catch(|| self.unlock());
         for Message { kind, channel, payload } in log.messages {
-            core.publish_held(kind, &channel, &payload);
+            panics.catch(|| core.publish_held(kind, &channel, &payload));
         }
-        wait::serve(log.told.take_ready());
+        panics.catch(|| wait::serve(log.told.take_ready()));
+        panics.resume();
     }
 
-    /// Puts everything back that was changed, and unlocks.
+    /// Puts everything back that was changed, and unlocks. A shard whose change was interrupted by a panic stays marked, and
+    /// nothing can be put back there.
     pub(crate) fn roll_back(mut self) {
         let mut log = self.log.take();
-        if !self.is_broken() {
-            for &(a, b) in log.swaps.iter().rev() {
-                self.core.exchange_databases(a, b);
-            }
-            for bag in &mut self.bags {
-                bag.silence();
-            }
-            // Whatever putting back would tell goes into this log, and is forgotten with it.
-            let quiet = (RefCell::new(Log::default()), Changelog::new(false));
-            for saved in log.saved.drain() {
-                let shard = self.core.shard_of(saved.hash);
-                let at = self
-                    .shards
-                    .binary_search(&shard)
-                    .expect("I2: only keys of the section's shards are saved");
-                let state = &mut *self.states[at];
-                let logs = (Some(&quiet.0), &quiet.1);
-                let mut write = ShardWrite::new(self.core, state, shard, saved.db, &mut self.bags[at], logs);
-                match saved.entry {
-                    Entry::Absent(key) => write.remove_silently(saved.hash, &key),
-                    Entry::Present { blob, pins } => write.put_back(saved.hash, blob, pins),
-                }
-                write.settle();
-            }
+        for &(a, b) in log.swaps.iter().rev() {
+            self.core.exchange_databases(a, b);
         }
+        for bag in &mut self.bags {
+            bag.silence(self.core, &log);
+        }
+        // Whatever putting back would tell goes into this log, and is forgotten with it.
+        let quiet = (RefCell::new(Log::default()), Changelog::new(false));
+        for saved in log.saved.drain() {
+            let shard = self.core.shard_of(saved.hash);
+            let at =
+                self.shards.binary_search(&shard).expect("I2: only keys of the section's shards are saved");
+            let state = &mut *self.states[at];
+            if state.changing {
+                continue;
+            }
+            let logs = (Some(&quiet.0), &quiet.1);
+            let mut write = ShardWrite::new(self.core, state, shard, saved.db, &mut self.bags[at], logs);
+            match saved.entry {
+                Entry::Absent(key) => write.remove_silently(saved.hash, &key),
+                Entry::Present { blob, pins } => write.put_back(saved.hash, blob, pins),
+            }
+            write.settle();
+        }
+        // Before others' code: a waiter that it drops must not give back what was put back here.
+        log.deliveries.iter().for_each(|blocked| blocked.void());
         self.unlock();
     }
 
     fn unlock(self) {
         let Self { core, states, bags, .. } = self;
         drop(states);
-        bags.into_iter().for_each(|bag| core.bury(bag));
+        core.bury_each(bags);
         core.grave_slice();
     }
 
@@ -409,6 +422,12 @@ impl Core {
         kept.expect("I1: a door inside a section is entered once at a time");
     }
 
+    /// Remembers that a waiter got its result inside the section of this thread.
+    pub(crate) fn note_delivery(&self, blocked: Arc<Blocked>) {
+        let noted = held::with(|section| section.log.borrow_mut().deliveries.push(blocked));
+        noted.expect("I1: a door inside a section is entered once at a time");
+    }
+
     /// Exchanges two databases inside a section that holds every shard.
     pub(super) fn swap_held(&self, a: u16, b: u16) -> Result<(), OpError> {
         let swapped = held::with(|section| {
@@ -476,6 +495,12 @@ impl ShardWrite<'_> {
         })
     }
 
+    /// The number of a database in what is told before the section's own changes.
+    pub(super) fn logical_outside(&self, db: u16) -> u16 {
+        let logical = self.core.logical(db);
+        self.log.map_or(logical, |log| log.borrow().before_swaps(logical))
+    }
+
     /// Whether the section that this change belongs to keeps an entry from being evicted (I3).
     pub(super) fn guards(&self, db: u16, blob: BlobRef<'_>) -> bool {
         let Some(log) = self.log else { return false };
@@ -494,6 +519,7 @@ impl ShardWrite<'_> {
         use super::write::Announce;
         let db = self.db;
         let key: Box<[u8]> = blob.get().key().into();
+        let access = blob.get().access();
         match self.state.find(db, hash, &key) {
             Some(old) => {
                 let (cost, deadline) =
@@ -502,20 +528,26 @@ impl ShardWrite<'_> {
             }
             None => self.insert(hash, blob),
         }
+        if let Some(blob) = self.state.find(db, hash, &key) {
+            blob.set_pinned(pins > 0);
+            blob.set_access(access);
+        }
         if pins > 0 {
-            if let Some(blob) = self.state.find(db, hash, &key) {
-                blob.set_pinned(true);
-            }
             self.state.pins.insert((db, key), pins);
+        } else {
+            self.state.pins.remove(&(db, key));
         }
     }
 }
 
 impl Bag {
-    /// Keeps to itself what left because of a change that was taken back; evictions and expiry stay true.
-    fn silence(&mut self) {
+    /// Keeps to itself what left because of a change that was taken back, or comes back; other evictions and expiry stay true.
+    fn silence(&mut self, core: &Core, log: &Log) {
         for dead in self.iter_mut() {
-            if matches!(dead.cause, Some(RemovalCause::Replaced | RemovalCause::Deleted)) {
+            let key = dead.blob.get().key();
+            if matches!(dead.cause, Some(RemovalCause::Replaced | RemovalCause::Deleted))
+                || (dead.cause.is_some() && log.knows(core.hash(key), dead.database, key))
+            {
                 dead.cause = None;
             }
         }

@@ -33,7 +33,11 @@ impl ShardWrite<'_> {
     /// Protects an entry from eviction until it is unpinned as often, or goes.
     pub(crate) fn pin(&mut self, hash: KeyHash, key: &[u8]) -> bool {
         let db = self.db;
-        let Some(blob) = self.find(hash, key) else { return false };
+        if self.find(hash, key).is_none() {
+            return false;
+        }
+        self.save(hash, key);
+        let Some(blob) = self.state.find(db, hash, key) else { return false };
         blob.set_pinned(true);
         *self.state.pins.entry((db, key.into())).or_insert(0) += 1;
         true
@@ -43,7 +47,9 @@ impl ShardWrite<'_> {
         let db = self.db;
         let pin = (db, Box::from(key));
         // A dead entry loses its pins here.
-        self.find(hash, key);
+        if self.find(hash, key).is_some() {
+            self.save(hash, key);
+        }
         let Some(count) = self.state.pins.get_mut(&pin) else { return false };
         *count -= 1;
         if *count == 0 {
@@ -146,9 +152,8 @@ impl ShardWrite<'_> {
         // The timer was dropped as it was met, so the rest needs one of its own.
         self.follow_wake(hash, was, None);
         self.follow_wake(hash, None, wake);
-        self.touched(&key, Touch::Changed);
-        let database = self.core.logical(timer.db());
-        self.record_by_itself(timer.db(), &key, |log| {
+        self.touched_by_itself(timer.db(), &key, Touch::Changed);
+        self.record_by_itself(timer.db(), &key, |log, database| {
             for delta in deltas.into_iter().flatten() {
                 log.change_as(event::HEXPIRED, database, &key, None, delta);
             }

@@ -392,7 +392,13 @@ impl<'a> ShardWrite<'a> {
         self.dirty = true;
         let (core, model) = (self.core, self.core.settings.model);
         let cost = Cost::of(blob, model);
-        self.touched_in(db, blob.key(), Touch::Removed);
+        // Taken away by a call, or by itself.
+        let called = matches!(cause, None | Some(RemovalCause::Deleted | RemovalCause::Replaced));
+        if called {
+            self.touched_in(db, blob.key(), Touch::Removed);
+        } else {
+            self.touched_by_itself(db, blob.key(), Touch::Removed);
+        }
         if blob.in_ring() {
             self.state.ring.cost -= cost.bytes();
             self.state.ring.entries -= 1;
@@ -407,7 +413,6 @@ impl<'a> ShardWrite<'a> {
         self.state.timed_bodies -= usize::from(wake_of(blob).is_some());
         if self.is_recording() {
             let event = cause.map_or_else(|| self.feed.named().unwrap_or(event::DEL), event::of_removal);
-            let called = matches!(cause, None | Some(RemovalCause::Deleted | RemovalCause::Replaced));
             self.record_removal(db, blob, event, !called);
         }
         if let Some(order) = &core.order {

@@ -17,6 +17,7 @@ use super::serve;
 use crate::engine::Engine;
 use crate::error::OpError;
 use crate::hash::KeyHash;
+use crate::keyspace::Core;
 use crate::keyspace::interest::Ready;
 use crate::local;
 use crate::sync::{Event, Mutex};
@@ -82,7 +83,17 @@ impl Blocked {
     }
 
     pub(super) fn is_waiting(&self) -> bool {
-        matches!(*self.state.lock(), State::Waiting)
+        self.look(|state| matches!(state, State::Waiting)).unwrap_or(true)
+    }
+
+    /// Shows the state; `None` inside a transaction while an attempt is under way, which may wait for a shard that this
+    /// thread holds.
+    fn look<R>(&self, show: impl FnOnce(&mut State) -> R) -> Option<R> {
+        if local::in_section() {
+            self.state.try_lock().map(|mut state| show(&mut state))
+        } else {
+            Some(show(&mut self.state.lock()))
+        }
     }
 
     fn hashes(&self) -> Vec<KeyHash> {
@@ -91,7 +102,7 @@ impl Blocked {
 
     /// The caller's first look: a result at once, or a place in the queues.
     pub(super) fn begin(self: &Arc<Self>) {
-        let result = match self.look() {
+        let result = match self.first_look() {
             Ok(Some(delivery)) => Ok(delivery),
             Ok(None) => {
                 // Inside a transaction nothing can come: the wait is over at once.
@@ -102,10 +113,19 @@ impl Blocked {
             }
             Err(error) => Err(error),
         };
+        let is_delivered = result.is_ok();
         *self.state.lock() = State::Landed(result);
+        if is_delivered && self.engine.core.is_within() {
+            self.engine.core.note_delivery(Arc::clone(self));
+        }
     }
 
-    fn look(self: &Arc<Self>) -> Result<Option<Delivery>, OpError> {
+    /// The transaction in which it got its result was taken back, and that with it.
+    pub(crate) fn void(&self) {
+        *self.state.lock() = State::Over;
+    }
+
+    fn first_look(self: &Arc<Self>) -> Result<Option<Delivery>, OpError> {
         if self.keys.is_empty() {
             return Err(OpError::InvalidArgument("there is no key to wait for"));
         }
@@ -174,18 +194,21 @@ impl Blocked {
 
     /// Takes the result, if it is there.
     pub(super) fn take(&self) -> Option<Result<Delivery, OpError>> {
-        let mut state = self.state.lock();
-        match std::mem::replace(&mut *state, State::Over) {
+        self.look(|state| match std::mem::replace(state, State::Over) {
             State::Landed(result) => Some(result),
             other => {
                 *state = other;
                 None
             }
-        }
+        })?
     }
 
     /// Waits no more; a result that is there stays to be taken.
     pub(super) fn retire(&self) {
+        if local::in_section() {
+            // Only one of the same transaction may; the others are refused here, before their state is waited for.
+            let _own: &Core = &self.engine.core;
+        }
         let mut state = self.state.lock();
         if matches!(*state, State::Waiting) {
             *state = State::Over;
@@ -207,8 +230,21 @@ impl Blocked {
         core.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Leaves the queues; what was delivered and not taken goes back.
+    pub(crate) fn end(&self) {
+        self.retire();
+        if let Some(Ok(delivery)) = self.take() {
+            self.give_back(delivery);
+        }
+    }
+
+    /// Whether this thread is inside of something that is not where the waiter was made.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        local::in_section() && !self.engine.core.is_current()
+    }
+
     /// Puts back what nobody took.
-    pub(super) fn give_back(&self, delivery: Delivery) {
+    fn give_back(&self, delivery: Delivery) {
         // A handle of a transaction is refused when that has ended, and any other one inside.
         let outside = Engine { core: self.engine.core.within(local::OUTSIDE), db: self.engine.db };
         let engine = if self.engine.core.is_current() { &self.engine } else { &outside };

@@ -11,13 +11,16 @@
 //! in the order: turn of a shard, cell, shard; never backwards. I3: who waits for a key is served in the order of coming;
 //! a caller that comes while others of its kind wait queues up behind them. I4: whoever puts a waiter into the queues has
 //! looked, under the same locks, whether there is something already: no wake-up is lost. I5: a thread that serves does not
-//! serve inside of that: what becomes ready meanwhile (a move into another list) waits in the thread's own list.
+//! serve inside of that: what becomes ready meanwhile (a move into another list) waits in the thread's own list. I6: nor
+//! does it run others' code: listeners and handlers hear of what attempts removed when the service is over, with no lock held.
 //!
 //! As in Redis: an attempt is for the key that became ready, whatever the other keys hold; a key that came to hold another type
 //! leaves its waiters blocked, but for readers of a group, who get [`OpError::StreamGone`]; a group that is destroyed gives
 //! [`OpError::NoSuchGroup`]; a target of another type gives [`OpError::WrongType`]. Service is over when the pusher's call
 //! returns, after the whole of its transaction. Inside a transaction nobody waits: the calls find something there, or their
-//! time is over. A panic of a removal listener during an attempt reaches the waiter as [`OpError::Poisoned`].
+//! time is over. A panic of a removal listener that hears of what an attempt removed ends there; one of an attempt itself reaches
+//! the waiter as [`OpError::Poisoned`]. Looked at inside a transaction, a waiter that is just being served has nothing yet; dropped
+//! there, it leaves the queues after its end.
 //!
 //! Costs: a blocking call that finds something: its plain form, and one load. To block: O(k log n) for k keys with queues of
 //! n. To serve: two locks beside the operation. It counts no bytes, knows no runtime and starts no thread.
@@ -47,7 +50,10 @@ pub(crate) use request::{Kind, Kinds};
 use super::Engine;
 use crate::config::TimeSource;
 use crate::error::OpError;
+use crate::keyspace::Left;
 use crate::keyspace::interest::Ready;
+use crate::panics::Panics;
+use crate::removal::Dead;
 use crate::sync::{EventListener, Listener, thread_local};
 
 /// How long a caller sleeps before it looks at a clock that was given, which does not wake anybody.
@@ -56,8 +62,17 @@ const GLANCE: Duration = Duration::from_millis(1);
 const SLEEP_MAX: Duration = Duration::from_secs(3_600);
 
 thread_local! {
-    /// What is still to be served by this thread, while it serves (I5).
-    static TO_SERVE: RefCell<Option<VecDeque<Ready>>> = const { RefCell::new(None) };
+    /// What this thread does while it serves (I5).
+    static SERVICE: RefCell<Option<Service>> = const { RefCell::new(None) };
+}
+
+/// A service under way.
+#[derive(Debug)]
+struct Service {
+    /// What is still to be served.
+    ready: VecDeque<Ready>,
+    /// What attempts removed, and others' code is to hear of or to drop (I6).
+    dead: Vec<Dead>,
 }
 
 /// Serves those who wait for these keys; called with no shard locked.
@@ -68,35 +83,58 @@ pub(crate) fn serve(ready: Vec<Ready>) {
     }
 }
 
+/// Whether this thread serves, so that code of others has to wait.
+pub(crate) fn is_serving() -> bool {
+    SERVICE.try_with(|service| service.borrow().is_some()).unwrap_or(false)
+}
+
+/// Keeps a dead entry until this thread's service is over; gives it back if there is none.
+pub(crate) fn put_off(dead: Dead) -> Option<Dead> {
+    let mut dead = Some(dead);
+    let _ = SERVICE.try_with(|service| {
+        if let Some(service) = &mut *service.borrow_mut() {
+            service.dead.extend(dead.take());
+        }
+    });
+    dead
+}
+
 #[cold]
 fn serve_all(ready: Vec<Ready>) {
-    let mine = TO_SERVE.with(|list| match &mut *list.borrow_mut() {
-        Some(list) => {
-            list.extend(ready);
+    let mine = SERVICE.with(|service| match &mut *service.borrow_mut() {
+        Some(service) => {
+            service.ready.extend(ready);
             false
         }
         none => {
-            *none = Some(ready.into());
+            *none = Some(Service { ready: ready.into(), dead: Vec::new() });
             true
         }
     });
     if !mine {
         return;
     }
-    let _end = EndOfService;
-    while let Some(next) = TO_SERVE.with(|list| list.borrow_mut().as_mut().and_then(VecDeque::pop_front)) {
-        serve_key(&next);
+    let mut panics = Panics::default();
+    let mut served: Vec<(Engine, Vec<Dead>)> = Vec::new();
+    while let Some(next) = with_service(|service| service.ready.pop_front()).flatten() {
+        panics.catch(|| serve_key(&next));
+        let mut dead = with_service(|service| std::mem::take(&mut service.dead)).unwrap_or_default();
+        match served.iter_mut().find(|(engine, _)| engine.core.is_same(&next.engine.core)) {
+            Some((_, others)) => others.append(&mut dead),
+            None => served.push((next.engine, dead)),
+        }
     }
+    drop(SERVICE.with(RefCell::take));
+    for (engine, dead) in served {
+        // Neither who pushed nor who waited has to do with a listener's panic; the panic hook has reported it.
+        dead.into_iter().for_each(|dead| engine.core.announce(dead, &mut Panics::default()));
+        panics.catch(|| engine.core.deliver());
+    }
+    panics.resume();
 }
 
-/// Ends a thread's service, also when it is unwound.
-struct EndOfService;
-
-impl Drop for EndOfService {
-    fn drop(&mut self) {
-        // What is left is dropped outside of the borrow: it may be the last handle of an engine.
-        drop(TO_SERVE.with(RefCell::take));
-    }
+fn with_service<R>(f: impl FnOnce(&mut Service) -> R) -> Option<R> {
+    SERVICE.with(|service| service.borrow_mut().as_mut().map(f))
 }
 
 /// Lets the waiters of a key try, from the first one on, until there is nothing left for any of them.
@@ -128,9 +166,13 @@ fn serve_key(ready: &Ready) {
     }
     drop(turn);
     // Wakers are code of others: they run outside of every lock.
+    let mut panics = Panics::default();
     for waiter in served {
-        waiter.landed.notify(usize::MAX);
+        panics.catch(|| {
+            waiter.landed.notify(usize::MAX);
+        });
     }
+    panics.resume();
 }
 
 /// Checks that every waiter is listed under all of its keys, and waits.
@@ -300,9 +342,10 @@ impl<R> Future for Waiter<R> {
 
 impl<R> Drop for Waiter<R> {
     fn drop(&mut self) {
-        self.blocked.retire();
-        if let Some(Ok(delivery)) = self.blocked.take() {
-            self.blocked.give_back(delivery);
+        if self.blocked.is_elsewhere() {
+            self.blocked.engine().core.share().let_go(Left::Waiter(Arc::clone(&self.blocked)));
+        } else {
+            self.blocked.end();
         }
     }
 }
