@@ -295,6 +295,7 @@ impl Engine {
     pub fn invalidate_prefix(&self, prefix: impl AsRef<[u8]>) -> Result<u64, OpError> {
         let prefix = prefix.as_ref();
         let core = &*self.core;
+        core.check_exclusive()?;
         core.freshness.refuse_fills();
         let mut keys: Vec<Vec<u8>> = Vec::new();
         if let Some(order) = &core.order {

@@ -160,6 +160,7 @@ impl Engine {
     /// # Ok::<(), larder::OpError>(())
     /// ```
     pub fn del<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<u64, OpError> {
+        keys.iter().try_for_each(|key| self.core.check_declared(self.db, key.as_ref()))?;
         keys.iter().try_fold(0, |count, key| Ok(count + u64::from(self.remove(key)?)))
     }
 
@@ -427,6 +428,7 @@ impl Engine {
     /// # Ok::<(), larder::OpError>(())
     /// ```
     pub fn flush(&self) -> Result<(), OpError> {
+        self.core.check_exclusive()?;
         self.core.freshness.refuse_fills();
         for shard in 0..self.core.shards.len() {
             while !self.core.write_in(shard, self.db, |write| Ok(write.clear_some(FLUSH_STEP)))? {}

@@ -367,6 +367,18 @@ impl Core {
         if declared == Some(true) { Ok(()) } else { Err(OpError::UndeclaredKey { key: shown(key) }) }
     }
 
+    /// Refuses what concerns every shard, unless the section of this thread holds them all; outside of any it may go on.
+    pub(crate) fn check_exclusive(&self) -> Result<(), OpError> {
+        if !local::in_section() {
+            return Ok(());
+        }
+        let held = held::with(|section| {
+            section.check(self);
+            section.shards.len()
+        });
+        if held == Some(self.shards.len()) { Ok(()) } else { Err(OpError::NeedsExclusive) }
+    }
+
     /// Reads shards that the section of this thread holds.
     #[cold]
     pub(super) fn read_held<R>(

@@ -35,6 +35,12 @@ fn in_time(test: impl FnOnce() + Send + 'static) {
     }
 }
 
+/// Lets another thread come as far as it can.
+fn pause() {
+    let (_open, nothing) = mpsc::channel::<()>();
+    let _ = nothing.recv_timeout(Duration::from_millis(100));
+}
+
 fn refuse<R>(_: R) -> Result<(), OpError> {
     Err(OpError::NoSuchKey)
 }
@@ -105,7 +111,7 @@ fn what_a_waiter_took_in_a_transaction_that_was_taken_back_goes_back_once() {
     push(&engine, "l", 7);
     for looks in [false, true] {
         let mut kept = None;
-        let back = engine.transaction(["l"], |tx| refuse(kept = Some(pop(tx, "l"))));
+        let back = engine.transaction(["l"], |tx| refuse(kept.replace(pop(tx, "l")).is_none()));
         assert_eq!(back, Err(OpError::NoSuchKey));
         let mut waiter = kept.unwrap();
         if looks {
@@ -126,7 +132,7 @@ fn a_waiter_that_is_looked_at_inside_a_transaction_does_not_wait_for_who_serves_
             engine
                 .transaction(["to"], |_| {
                     scope.spawn(|| push(&engine, "from", 1));
-                    thread::sleep(Duration::from_millis(100));
+                    pause();
                     assert!(waiter.poll_result().is_none());
                     Ok::<_, OpError>(())
                 })
@@ -140,7 +146,7 @@ fn a_waiter_that_is_looked_at_inside_a_transaction_does_not_wait_for_who_serves_
         engine
             .transaction(["to"], move |_| {
                 *thread = Some(thread::spawn(move || push(&other, "from", 2)));
-                thread::sleep(Duration::from_millis(100));
+                pause();
                 drop(waiter);
                 Ok::<_, OpError>(())
             })
@@ -375,6 +381,25 @@ fn a_listener_that_panics_at_the_commit_keeps_nothing_from_the_others() {
         );
         assert!(changes.lock().try_recv().is_some());
         engine.validate();
+    }
+}
+
+/// Their own shards come first or last, as the keys fall.
+#[test]
+fn what_is_refused_for_other_keys_or_shards_has_changed_nothing() {
+    for key in ["a", "b", "c", "d", "e", "f"] {
+        for ordered in [false, true] {
+            let engine = Engine::builder().shards(2).seed(1).ordered_index(ordered).build().unwrap();
+            engine.set_many(&[(key, "v"), ("other", "v")]).unwrap();
+            let kept = engine.transaction([key], |tx| {
+                assert_eq!(tx.flush(), Err(OpError::NeedsExclusive));
+                assert_eq!(tx.flush_all(), Err(OpError::NeedsExclusive));
+                assert_eq!(tx.invalidate_prefix(""), Err(OpError::NeedsExclusive));
+                assert!(matches!(tx.del(&[key, "other"]), Err(OpError::UndeclaredKey { .. })));
+                tx.exists(key)
+            });
+            assert_eq!(kept, Ok(true), "{key}");
+        }
     }
 }
 

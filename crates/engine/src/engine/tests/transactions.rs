@@ -8,7 +8,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use proptest::prelude::*;
 
-use crate::{Delta, Engine, ManualClock, OpError, Policy, RemovalCause, SetOptions, Ttl, Tx, UnixMillis};
+use crate::{
+    Delta, Effect, End, Engine, ManualClock, OpError, Policy, RemovalCause, SetOptions, Ttl, Tx, UnixMillis,
+};
 
 const KEYS: [&str; 8] = ["string", "number", "list", "hash", "set", "zset", "stream", "gone"];
 
@@ -57,7 +59,42 @@ fn change(tx: &Tx<'_>, nth: usize, with: u64) -> Result<(), OpError> {
         16 => drop(tx.copy("zset", tx, "gone", true)),
         17 => drop(tx.bitmap("string").set(with % 10_000, true)),
         18 => drop(tx.set_with("string", "short", SetOptions::new().ttl(Duration::from_millis(1)))?),
-        _ => drop(tx.incr_by_float("number", "0.25")),
+        19 => drop(tx.incr_by_float("number", "0.25")),
+        _ => rarer_change(tx, nth, with)?,
+    }
+    Ok(())
+}
+
+/// How many kinds of changes there are.
+const CHANGES: usize = 42;
+
+fn rarer_change(tx: &Tx<'_>, nth: usize, with: u64) -> Result<(), OpError> {
+    let key = KEYS[usize::try_from(with % 8).unwrap()];
+    let short = Duration::from_secs(with % 20);
+    let effect = |key: &str, delta| Effect { database: 0, key: key.as_bytes().into(), delta };
+    match nth {
+        20 => drop(tx.invalidate(key)?),
+        21 => drop(tx.pin(key)?),
+        22 => drop(tx.unpin(key)?),
+        23 => tx.apply(&effect("list", Delta::ListPush { end: End::Head, element: (*b"1").into() }))?,
+        24 => tx.apply(&effect("set", Delta::SetAdd { member: (*b"applied").into() }))?,
+        25 => tx.apply(&effect("string", Delta::Patch { offset: with * 50, bytes: (*b"patch").into() }))?,
+        26 => tx.apply(&effect(key, Delta::Deadline(Some(UnixMillis(1_000_000 + with * 100)))))?,
+        27 => tx.apply(&effect(key, Delta::Delete))?,
+        28 => drop(tx.set_range("string", with * 100, "range")?),
+        29 => tx.typed::<u64>().set("number", with)?,
+        30 => drop(tx.typed::<u64>().get(key)),
+        31 => drop(tx.bitmap("gone").combine(crate::BitOperation::Not, &["string"])?),
+        32 => drop(tx.sort_store("list", crate::SortOptions::new().descending(true), "gone")?),
+        33 => drop(tx.list::<u64>("list").move_to("gone", End::Head, End::Tail)?),
+        34 => drop(tx.hash::<u64, u64>("hash").expire([with % 5], short, crate::ExpireCondition::Always)?),
+        35 => drop(tx.set_of::<String>("set").store_union(["set", "gone"])?),
+        36 => drop(tx.store_sorted_union("gone", &["zset", "set"], &crate::CombineOptions::new())?),
+        37 => drop(tx.hyperloglog::<u64>("gone").add(with)?),
+        38 => drop(tx.stream("stream").group("g").create(crate::GroupPosition::End)?),
+        39 => drop(tx.stream("stream").group("g").read("c")?),
+        40 => drop(tx.move_to(key, &tx.select(1)?)),
+        _ => drop(tx.list::<u64>("list").pop_async(End::Tail)),
     }
     Ok(())
 }
@@ -88,8 +125,8 @@ fn a_panic_takes_everything_back_and_goes_on() {
         drop(engine.take_effects());
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             engine.transaction(KEYS, |tx| -> Result<(), OpError> {
-                for nth in 0..20 {
-                    change(tx, nth, 5).unwrap();
+                for nth in 0..CHANGES {
+                    let _ = change(tx, nth, 5);
                 }
                 panic!("in the middle");
             })
@@ -429,7 +466,7 @@ fn optimistic_work_is_given_up_if_a_watched_key_was_touched() {
 fn who_waits_is_served_after_the_whole_transaction() {
     let engine = Engine::new();
     let list = engine.list::<u32>("l");
-    let (mut first, mut second) = (list.pop_async(crate::End::Head), list.pop_async(crate::End::Head));
+    let (mut first, mut second) = (list.pop_async(End::Head), list.pop_async(End::Head));
     let refused = engine.transaction(["l"], |tx| {
         tx.list::<u32>("l").push_back(1)?;
         Err::<(), _>(OpError::NoSuchKey)
@@ -480,8 +517,8 @@ proptest! {
     /// been done one by one.
     #[test]
     fn all_or_nothing(
-        before in prop::collection::vec((0..20usize, 0..2_000u64), 0..12),
-        inside in prop::collection::vec((0..20usize, 0..2_000u64), 0..24),
+        before in prop::collection::vec((0..CHANGES, 0..2_000u64), 0..12),
+        inside in prop::collection::vec((0..CHANGES, 0..2_000u64), 0..24),
         large in any::<bool>(),
     ) {
         let (engine, plain) = (engine(), engine());
@@ -525,8 +562,48 @@ proptest! {
             let key_lists = [KEYS];
             let _ = plain.batch(&[], Some(&key_lists[0]), |tx| change(tx, nth, with));
         }
-        if !before.iter().chain(&inside).any(|&(nth, _)| nth == 7) {
+        // A move goes to a key that the transaction did not declare.
+        if !before.iter().chain(&inside).any(|&(nth, _)| matches!(nth, 7 | 40)) {
             prop_assert_eq!(plain.state_digest().unwrap(), engine.state_digest().unwrap());
         }
+    }
+
+    /// While room is short and time goes on: whatever becomes of a transaction, the effects tell the state, and the accounts are
+    /// right.
+    #[test]
+    fn effects_tell_the_state_when_room_is_short(
+        steps in prop::collection::vec((prop::collection::vec((0..CHANGES, 0..2_000u64), 0..12), any::<bool>(), 0..3_000u64), 1..6),
+        policy in prop::sample::select(vec![Policy::AllKeysLru, Policy::AllKeysLfu, Policy::Admission, Policy::VolatileTtl, Policy::AllKeysRandom, Policy::NoEviction]),
+        by_entries in any::<bool>(),
+    ) {
+        let clock = clock();
+        let builder = Engine::builder().clock(clock.clone()).seed(1).shards(4).record_effects(true).policy(policy);
+        let builder = if by_entries { builder.max_entries(12) } else { builder.max_memory(90_000) };
+        let engine = builder.build().unwrap();
+        let follower = Engine::builder().clock(clock.clone()).build().unwrap();
+        let watches: Vec<_> = KEYS.iter().map(|key| engine.watch(&[key]).unwrap()).collect();
+        for (at, (changes, fails, pause)) in steps.iter().enumerate() {
+            for i in 0..6 {
+                let _ = engine.set(format!("fill{at}:{i}"), "x".repeat(400));
+            }
+            let _ = engine.list::<u64>("list").push_back(1);
+            let _ = engine.hash::<u64, u64>("hash").set(1, 1);
+            let _ = engine.set_with("string", "s", SetOptions::new().ttl(Duration::from_millis(pause / 2 + 1)));
+            clock.advance(Duration::from_millis(*pause));
+            let _ = engine.transaction(KEYS, |tx| {
+                for &(nth, with) in changes {
+                    let _ = change(tx, nth, with);
+                }
+                if *fails { Err(OpError::NoSuchKey) } else { Ok(()) }
+            });
+            engine.validate();
+            for effect in engine.take_effects() {
+                follower.apply(&effect).unwrap();
+            }
+            prop_assert_eq!(follower.state_digest().unwrap(), engine.state_digest().unwrap());
+        }
+        drop(watches);
+        engine.validate();
+        prop_assert!(engine.core.shards.iter().all(|shard| shard.state.read().interest.is_empty()));
     }
 }
