@@ -87,11 +87,16 @@ impl Core {
     #[inline]
     pub(crate) fn tell_of_miss(&self, database: u16, key: &[u8]) {
         if self.feed.tells_of_misses() {
-            let told = Told { database, key: key.into(), event: event::KEYMISS };
-            self.feed.inner.lock().told.push_back(told);
-            self.feed.outstanding.store(true, Ordering::Release);
-            self.deliver();
+            self.tell_of_miss_now(database, key);
         }
+    }
+
+    #[cold]
+    fn tell_of_miss_now(&self, database: u16, key: &[u8]) {
+        let told = Told { database, key: key.into(), event: event::KEYMISS };
+        self.feed.inner.lock().told.push_back(told);
+        self.feed.outstanding.store(true, Ordering::Release);
+        self.deliver();
     }
 }
 
