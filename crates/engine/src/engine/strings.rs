@@ -41,32 +41,34 @@ impl Engine {
         let core = &*self.core;
         let _measured = core.measure(Operation::Read);
         let hash = core.hash(key);
-        if local::in_section() {
-            return self.get_held(key);
-        }
-        let state = core.lock_shared(hash)?;
-        let found = state.find(core.physical(self.db), hash, key).filter(|&blob| core.is_live(blob));
-        let Some(blob) = found else {
-            core.counters.add(Counter::Misses, 1);
-            drop(state);
-            core.tell_of_miss(self.db, key);
-            return Ok(None);
+        let taken = if local::in_section() {
+            match self.take_held(key)? {
+                Some(taken) => taken,
+                None => return Ok(None),
+            }
+        } else {
+            let state = core.lock_shared(hash)?;
+            let found = state.find(core.physical(self.db), hash, key).filter(|&blob| core.is_live(blob));
+            let Some(blob) = found else {
+                core.counters.add(Counter::Misses, 1);
+                drop(state);
+                core.tell_of_miss(self.db, key);
+                return Ok(None);
+            };
+            core.touch(&state, blob);
+            core.counters.add(Counter::Hits, 1);
+            if let ValueRef::Bytes(bytes) = blob.value() {
+                return Ok(Some(Value::copy(bytes)));
+            }
+            Taken::from(blob.value())
         };
-        core.touch(&state, blob);
-        core.counters.add(Counter::Hits, 1);
-        if let ValueRef::Bytes(bytes) = blob.value() {
-            return Ok(Some(Value::copy(bytes)));
-        }
-        let taken = Taken::from(blob.value());
-        drop(state);
         self.finish(key, taken).map(Some)
     }
 
-    /// The same inside a transaction.
+    /// What a key holds, inside a transaction.
     #[cold]
-    fn get_held(&self, key: &[u8]) -> Result<Option<Value>, OpError> {
-        let taken = self.core.with_entry(self.db, key, |blob| Taken::from(blob.value()))?;
-        taken.map(|taken| self.finish(key, taken)).transpose()
+    fn take_held(&self, key: &[u8]) -> Result<Option<Taken>, OpError> {
+        self.core.with_entry(self.db, key, |blob| Taken::from(blob.value()))
     }
 
     /// Makes a value of what could not be finished under the lock.

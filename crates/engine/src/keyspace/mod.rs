@@ -341,37 +341,39 @@ impl Core {
         f: impl FnOnce(BlobRef<'_>) -> R,
     ) -> Result<Option<R>, OpError> {
         let _measured = self.measure(Operation::Read);
-        let seen = if local::in_section() {
+        if local::in_section() {
             self.check_declared(db, key)?;
-            self.read_held(&[self.shard_of(hash)], |states| self.see(states[0], (db, hash, key), f))?
-        } else {
-            let state = self.lock_shared(hash)?;
-            self.see(&state, (db, hash, key), f)
-        };
-        if seen.is_none() {
-            self.tell_of_miss(db, key);
+            let shard = self.shard_of(hash);
+            let seen = self.read_held(&[shard], |states| {
+                let found = self.hit(states[0], (db, hash, key));
+                found.map(f)
+            })?;
+            if seen.is_none() {
+                self.tell_of_miss(db, key);
+            }
+            return Ok(seen);
         }
-        Ok(seen)
+        let state = self.lock_shared(hash)?;
+        if let Some(blob) = self.hit(&state, (db, hash, key)) {
+            return Ok(Some(f(blob)));
+        }
+        drop(state);
+        self.tell_of_miss(db, key);
+        Ok(None)
     }
 
-    #[inline(always)]
-    fn see<R>(
-        &self,
-        state: &ShardState,
-        (db, hash, key): (u16, KeyHash, &[u8]),
-        f: impl FnOnce(BlobRef<'_>) -> R,
-    ) -> Option<R> {
-        match state.find(self.physical(db), hash, key) {
-            Some(blob) if self.is_live(blob) => {
+    /// Finds a live entry, marks the access and counts the hit or miss.
+    #[inline]
+    fn hit<'s>(&self, state: &'s ShardState, (db, hash, key): (u16, KeyHash, &[u8])) -> Option<BlobRef<'s>> {
+        let found = state.find(self.physical(db), hash, key).filter(|&blob| self.is_live(blob));
+        match found {
+            Some(blob) => {
                 self.touch(state, blob);
                 self.counters.add(Counter::Hits, 1);
-                Some(f(blob))
             }
-            _ => {
-                self.counters.add(Counter::Misses, 1);
-                None
-            }
+            None => self.counters.add(Counter::Misses, 1),
         }
+        found
     }
 
     /// The read lock of a key's shard, for the shortest ways; never inside of a section.
